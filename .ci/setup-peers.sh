@@ -1,0 +1,166 @@
+#!/bin/bash
+# Gets the real programs that the interop tests talk to, and writes where they are to .build-peers/env:
+#   BERTH_QEMU      QEMU >= 10.0          BERTH_QEMU_OLD  QEMU 7.2, Debian 12's own
+#   BERTH_PYTHON    a Python with qemu.qmp
+# A peer that cannot be had leaves its variable empty and the reason in BERTH_..._WHY: the tests that
+# need it are then skipped with that reason. With BERTH_REQUIRE_PEERS=1 this script fails instead.
+# Both QEMUs can also be chosen by setting BERTH_QEMU and BERTH_QEMU_OLD beforehand.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. .ci/debian.sh
+read_os_release
+
+require=${BERTH_REQUIRE_PEERS:-0}
+peers=$PWD/.build-peers
+mkdir -p "$peers"
+
+# qemu_version PROGRAM: prints "10.0.2", or nothing if the program doesn't run.
+qemu_version() {
+    "$1" --version 2>/dev/null | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p'
+}
+
+# is_recent PROGRAM: true if it is QEMU 10.0 or later.
+is_recent() {
+    local version
+    version=$(qemu_version "$1")
+    [ -n "$version" ] && [ "${version%%.*}" -ge 10 ]
+}
+
+find_new_qemu() {
+    local candidate=${BERTH_QEMU:-$(command -v qemu-system-x86_64 || true)}
+    if [ -n "$candidate" ] && is_recent "$candidate"; then
+        new_qemu=$candidate
+        return
+    fi
+    new_why="needs QEMU 10.0 or later as qemu-system-x86_64 in PATH or in BERTH_QEMU"
+    is_debian || return 0
+    case $os_codename in
+    bullseye) return 0 ;;
+    bookworm)
+        new_why="$new_why; 'make test BERTH_REQUIRE_PEERS=1' installs it from bookworm-backports"
+        [ "$require" = 1 ] || return 0
+        install_backport
+        ;;
+    *) install_packages qemu-system-x86 ;;
+    esac
+    candidate=$(command -v qemu-system-x86_64 || true)
+    if [ -n "$candidate" ] && is_recent "$candidate"; then
+        new_qemu=$candidate
+    fi
+}
+
+# Debian 12's backports, from a sources file of our own that is gone afterwards.
+install_backport() {
+    local temporary apt_options
+    temporary=$(mktemp -d)
+    say "installing qemu-system-x86 from $os_codename-backports"
+    if private_apt "$temporary" "$os_codename" "$os_codename-updates" "$os_codename-backports"; then
+        apt_as_root $apt_options --no-install-recommends -t "$os_codename-backports" \
+            install qemu-system-x86 || say "installing it failed"
+    fi
+    as_root rm -rf "$temporary"
+}
+
+find_old_qemu() {
+    local program=$peers/qemu-7.2/qemu-system-x86_64
+    if [ -n "${BERTH_QEMU_OLD:-}" ] && [ -n "$(qemu_version "$BERTH_QEMU_OLD")" ]; then
+        old_qemu=$BERTH_QEMU_OLD
+        return
+    fi
+    old_why="needs QEMU 7.2, the one of Debian 12, in BERTH_QEMU_OLD; 'make test' unpacks it on Debian"
+    if [ -z "$(qemu_version "$program")" ]; then
+        is_debian || return 0
+        unpack_old_qemu || say "QEMU 7.2 could not be unpacked"
+    fi
+    if [ -n "$(qemu_version "$program")" ]; then
+        old_qemu=$program
+    fi
+}
+
+# Debian 12's QEMU beside whatever is installed. On Debian 12 only what the machine lacks is fetched; on
+# another release all of it down to libc, since that release's libraries need not fit.
+unpack_old_qemu() {
+    local dir=$peers/qemu-7.2 apt_options loader libraries
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    say "unpacking QEMU 7.2 of Debian 12 below .build-peers"
+    if [ "$os_codename" = bookworm ]; then
+        # Without the stanzas of an installed QEMU and its firmware, so that apt fetches 7.2's own.
+        awk -v RS= -v ORS='\n\n' '!/^Package: (qemu-|seabios|ipxe-qemu)/' /var/lib/dpkg/status \
+            >"$dir/status"
+        private_apt "$dir" "$os_codename" "$os_codename-updates" || return
+    else
+        : >"$dir/status"
+        private_apt "$dir" bookworm || return
+    fi
+    unpack_packages "$dir" 'qemu-system-x86=1:7.2*' || return
+    rm -rf "$dir/root/usr/share/doc" "$dir/root/usr/share/man" "$dir/root/usr/share/locale"
+
+    # Debian 12 keeps libc's loader in /lib; when ours was not fetched the machine's own serves.
+    loader=$dir/root/lib64/ld-linux-x86-64.so.2
+    [ -e "$dir/root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" ] &&
+        loader=$dir/root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
+    [ -e "$loader" ] || loader=/lib64/ld-linux-x86-64.so.2
+    # Some libraries lie below the two main folders (pulseaudio's, say).
+    libraries=$(find "$dir/root" -name '*.so*' -path '*/lib/x86_64-linux-gnu/*' -printf '%h\n' |
+        grep -v '/qemu$' | sort -u | tr '\n' ':')
+    # The loader's option, not LD_LIBRARY_PATH: what QEMU starts for exec: must not inherit it.
+    cat >"$dir/qemu-system-x86_64" <<END
+#!/bin/sh
+QEMU_MODULE_DIR='$dir/root/usr/lib/x86_64-linux-gnu/qemu' exec '$loader' \\
+    --library-path '$libraries' '$dir/root/usr/bin/qemu-system-x86_64' \\
+    -L '$dir/root/usr/share/qemu' -L '$dir/root/usr/share/seabios' \\
+    -L '$dir/root/usr/lib/ipxe/qemu' "\$@"
+END
+    chmod +x "$dir/qemu-system-x86_64"
+}
+
+find_python() {
+    local venv=$peers/venv
+    python_why="needs Python 3 with the package qemu.qmp in BERTH_PYTHON; 'make test' installs it from PyPI"
+    if [ -n "${BERTH_PYTHON:-}" ] && "$BERTH_PYTHON" -c 'import qemu.qmp' 2>/dev/null; then
+        python=$BERTH_PYTHON
+        return
+    fi
+    if ! "$venv/bin/python" -c 'import qemu.qmp' 2>/dev/null; then
+        if ! python3 -c 'import venv, ensurepip' 2>/dev/null && is_debian; then
+            install_packages python3 python3-venv || return 0
+        fi
+        say "installing qemu.qmp into .build-peers/venv"
+        python3 -m venv --clear "$venv" >&2 &&
+            "$venv/bin/pip" -q install 'qemu.qmp==0.0.6' >&2 || return 0
+    fi
+    python=$venv/bin/python
+}
+
+new_qemu= old_qemu= python= new_why= old_why= python_why=
+if is_debian; then
+    # The boot program is assembled by binutils; socat is one of the clients.
+    install_packages binutils socat || say "binutils or socat could not be installed"
+fi
+find_new_qemu
+find_old_qemu
+find_python
+[ -n "$new_qemu" ] && new_why=
+[ -n "$old_qemu" ] && old_why=
+[ -n "$python" ] && python_why=
+
+{
+    echo "# Written by .ci/setup-peers.sh; 'make test' reads it."
+    for pair in "BERTH_QEMU=$new_qemu" "BERTH_QEMU_WHY=$new_why" "BERTH_QEMU_OLD=$old_qemu" \
+        "BERTH_QEMU_OLD_WHY=$old_why" "BERTH_PYTHON=$python" "BERTH_PYTHON_WHY=$python_why"; do
+        printf "export %s=%q\n" "${pair%%=*}" "${pair#*=}"
+    done
+} >"$peers/env"
+
+missing=0
+for why in "$new_why" "$old_why" "$python_why"; do
+    if [ -n "$why" ]; then
+        say "a peer is missing: $why"
+        missing=1
+    fi
+done
+if [ $missing = 1 ] && [ "$require" = 1 ]; then
+    say "BERTH_REQUIRE_PEERS=1 is set, so a missing peer is an error"
+    exit 1
+fi
