@@ -1,0 +1,101 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let environment = Context.environment
+
+/// One set of settings for every target: the language rules that the whole project follows.
+var settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+if environment["BERTH_WARNINGS_AS_ERRORS"] == "1" {
+    settings.append(.treatAllWarnings(as: .error))
+}
+/// Libraries also have every unsafe operation marked; test code doesn't (`#expect` hides them).
+let librarySettings = settings + [.strictMemorySafety()]
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: librarySettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name,
+        dependencies: dependencies + ["BerthTestSupport"],
+        swiftSettings: settings
+    )
+}
+
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+    name: "berth",
+    products: [
+        .executable(name: "berth", targets: ["berth"]),
+        .library(name: "BerthImages", targets: ["BerthImages"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CJSON",
+            pkgConfig: "json-c",
+            providers: [.apt(["libjson-c-dev"])]
+        ),
+        .systemLibrary(
+            name: "CEdit",
+            pkgConfig: "libedit",
+            providers: [.apt(["libedit-dev"])]
+        ),
+        .target(name: "CBerthLinux"),
+        library("BerthSystem", ["CBerthLinux", systemPackage]),
+        library("BerthJSON", ["CJSON"]),
+        library("BerthQAPI", ["BerthJSON"]),
+        library("BerthWire", []),
+        library("BerthMemory", ["BerthSystem"]),
+        library("BerthTransport", ["BerthSystem", systemPackage]),
+        library(
+            "BerthStream",
+            ["BerthWire", "BerthMemory", "BerthTransport", "BerthSystem", "BerthJSON"]
+        ),
+        library(
+            "BerthImages",
+            ["BerthStream", "BerthWire", "BerthMemory", "BerthTransport", "BerthSystem"]
+        ),
+        library(
+            "BerthMigration",
+            ["BerthStream", "BerthWire", "BerthMemory", "BerthTransport", "BerthSystem"]
+        ),
+        library(
+            "BerthMonitor",
+            ["BerthQAPI", "BerthJSON", "BerthSystem", "CEdit", systemPackage]
+        ),
+        library(
+            "BerthServer",
+            [
+                "BerthMonitor", "BerthMigration", "BerthImages", "BerthStream", "BerthWire",
+                "BerthMemory", "BerthTransport", "BerthSystem", "BerthQAPI", "BerthJSON",
+            ]
+        ),
+        .executableTarget(
+            name: "berth",
+            dependencies: [
+                "BerthServer", "BerthImages", "BerthSystem",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: librarySettings
+        ),
+        .executableTarget(
+            name: "berth-qapi",
+            dependencies: [],
+            swiftSettings: settings
+        ),
+        .target(name: "BerthTestSupport", path: "Tests/BerthTestSupport", swiftSettings: settings),
+        tests("BerthMemoryTests", ["BerthMemory"]),
+    ]
+)

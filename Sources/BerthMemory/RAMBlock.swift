@@ -1,0 +1,73 @@
+public import BerthSystem
+
+/// A named, contiguous piece of guest RAM. QEMU: RAMBlock; `id` is the stream's *idstr*.
+///
+/// The memory may change under any reader at any time: copy out once, then look at the copy.
+public final class RAMBlock: Sendable {
+    /// Name in the stream, 1 to 255 bytes.
+    public let id: String
+    /// Size in bytes, a multiple of the target page size.
+    public let byteCount: Int
+    /// Software dirty bitmap that writers in this process mark.
+    public let dirtyLog: DirtyLog
+    /// The memory itself; its size is `byteCount` rounded up to host pages.
+    public let mapping: MemoryMapping
+    /// True for memory that was all zero when the block was made.
+    public let startsZeroed: Bool
+
+    /// Wraps memory as a block of `byteCount` bytes.
+    public init(id: String, byteCount: Int, mapping: MemoryMapping, startsZeroed: Bool) {
+        self.id = id
+        self.byteCount = byteCount
+        self.mapping = mapping
+        self.startsZeroed = startsZeroed
+        dirtyLog = DirtyLog(pageCount: byteCount.pageCountRoundedUp)
+    }
+
+    /// Makes a block of fresh anonymous memory, huge pages behind it where the kernel has them.
+    ///
+    /// - Throws: `SystemCallError` if the memory cannot be had.
+    public convenience init(id: String, byteCount: Int) throws(SystemCallError) {
+        let mapping = try MemoryMapping.anonymous(byteCount: byteCount)
+        self.init(id: id, byteCount: byteCount, mapping: mapping, startsZeroed: true)
+    }
+
+    /// Makes a block, named by the backend, from the memory that the backend describes.
+    ///
+    /// - Throws: `SystemCallError` that names the backing file or the memory asked for.
+    public convenience init(_ backend: MemoryBackend) throws(SystemCallError) {
+        let mapping = try backend.allocate()
+        let zeroed =
+            switch backend.kind {
+            case .ram, .memfd: true
+            case .file: false
+            }
+        self.init(
+            id: backend.id,
+            byteCount: mapping.byteCount,
+            mapping: mapping,
+            startsZeroed: zeroed
+        )
+    }
+
+    /// Number of target pages.
+    public var pageCount: Int { byteCount.pageCountRoundedUp }
+
+    /// First byte of the block.
+    public var base: UnsafeMutableRawPointer { unsafe mapping.base }
+
+    /// A 64-bit digest of the whole content; equal memory gives equal digests.
+    ///
+    /// Meaningful only while nothing writes the block. It is a checksum against accidents, not
+    /// against forgery: FNV's multiply-and-xor over 64-bit words.
+    public var digest: UInt64 {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        let words = unsafe UnsafeRawBufferPointer(start: base, count: byteCount / 8 * 8)
+        for offset in unsafe stride(from: 0, to: words.count, by: 8) {
+            hash = unsafe (hash ^ words.load(fromByteOffset: offset, as: UInt64.self))
+                &* 0x100_0000_01b3
+            hash ^= hash >> 29
+        }
+        return hash
+    }
+}

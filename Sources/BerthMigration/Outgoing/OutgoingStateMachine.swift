@@ -1,0 +1,109 @@
+public import BerthQAPI
+
+/// The decisions of an outgoing migration: an event comes in, the actions to perform go out.
+///
+/// Overview: `MigrationStatus` as QEMU shows it is the state; the data thread, the operator and
+/// the transport are the events. No I/O, no clock.
+///
+/// Function: precopy and file migrations run setup → active → (guest stopped) → [pre-switchover]
+/// → device → completed. Failure leads to failed, a cancel to cancelling and, once the data
+/// thread has ended, to cancelled; both put the guest back as it was.
+///
+/// Odd cases: a cancel while the data thread waits for the operator (pre-switchover) must release
+/// that thread too, so `abortWork` always comes with it. A thread that finishes after the cancel
+/// does not turn the result into completed: the operator was promised a guest that runs here.
+public struct OutgoingStateMachine: Sendable, Equatable {
+    /// What can happen.
+    public enum Event: Sendable, Equatable, CaseIterable {
+        /// `migrate` was accepted.
+        case start
+        /// The data thread wrote the headers and did the first bitmap sync.
+        case setUp
+        /// What is left fits into the allowed downtime: the guest may stop.
+        case converged
+        /// `migrate-continue`.
+        case proceed
+        /// `migrate_cancel`.
+        case cancel
+        /// The data thread ended with everything written and acknowledged.
+        case finished
+        /// The transport could not be opened, or the data thread ended with an error.
+        case failed
+    }
+
+    /// What to do, in this order.
+    public enum Action: Sendable, Equatable {
+        /// Show the new status and emit its event.
+        case report(MigrationStatus)
+        /// Stop the guest: run state finish-migrate.
+        case stopGuest
+        /// Put the guest back into the run state that it had before it was stopped.
+        case restoreGuest
+        /// The guest has moved away: run state postmigrate.
+        case releaseGuest
+        /// Let the data thread write the rest.
+        case releaseWorker
+        /// Make the data thread end, wherever it is.
+        case abortWork
+    }
+
+    /// The state shown by `query-migrate`.
+    public private(set) var status: MigrationStatus = .none
+    /// Whether this migration stopped the guest.
+    public private(set) var hasStoppedGuest = false
+    /// Capability pause-before-switchover, latched at the start.
+    public var pausesBeforeSwitchover = false
+
+    /// Makes a machine that has never migrated.
+    public init() {}
+
+    /// Whether a data thread is at work.
+    public var isRunning: Bool {
+        switch status {
+        case .setup, .active, .preSwitchover, .device, .cancelling: true
+        default: false
+        }
+    }
+
+    /// Takes one event. An event that means nothing in the present state gives no action.
+    public mutating func handle(_ event: Event) -> [Action] {
+        switch (status, event) {
+        case (.setup, .setUp):
+            return enter(.active)
+        case (.active, .converged):
+            hasStoppedGuest = true
+            if pausesBeforeSwitchover {
+                return [.stopGuest] + enter(.preSwitchover)
+            }
+            return [.stopGuest] + enter(.device) + [.releaseWorker]
+        case (.preSwitchover, .proceed):
+            return enter(.device) + [.releaseWorker]
+        case (.device, .finished):
+            return enter(.completed) + [.releaseGuest]
+        case (.setup, .cancel), (.active, .cancel), (.preSwitchover, .cancel), (.device, .cancel):
+            return enter(.cancelling) + [.abortWork]
+        case (.cancelling, .finished), (.cancelling, .failed):
+            return restoreGuest() + enter(.cancelled)
+        case (.setup, .failed), (.active, .failed), (.preSwitchover, .failed), (.device, .failed),
+            // The thread may end early only by a bug of ours; a lost guest would be worse.
+            (.setup, .finished), (.active, .finished), (.preSwitchover, .finished):
+            return enter(.failed) + restoreGuest()
+        case (_, .start) where !isRunning:
+            hasStoppedGuest = false
+            return enter(.setup)
+        default:
+            return []
+        }
+    }
+
+    private mutating func enter(_ status: MigrationStatus) -> [Action] {
+        self.status = status
+        return [.report(status)]
+    }
+
+    private mutating func restoreGuest() -> [Action] {
+        guard hasStoppedGuest else { return [] }
+        hasStoppedGuest = false
+        return [.restoreGuest]
+    }
+}

@@ -1,0 +1,90 @@
+public import BerthMemory
+import Glibc
+
+/// Puts the pages of a stream into the memory of a guest.
+///
+/// Zero pages of memory that started zeroed cost nothing: only what this load itself has written
+/// is cleared again.
+public final class GuestMemorySink: PageSink {
+    private let blocks: [RAMBlock]
+    private var written: [PageBitmap]
+
+    /// Makes a sink whose block `i` is `blocks[i]`.
+    public init(_ blocks: [RAMBlock]) {
+        self.blocks = blocks
+        written = blocks.map { PageBitmap(pageCount: $0.pageCount) }
+    }
+
+    /// Copies the run into place.
+    public func write(_ run: DataRun) throws(StreamError) {
+        var target = unsafe blocks[run.block].base + run.offset
+        for piece in unsafe run.pieces {
+            guard let source = unsafe piece.iov_base else { continue }
+            unsafe target.copyMemory(from: source, byteCount: piece.iov_len)
+            unsafe target += piece.iov_len
+        }
+        didFill(block: run.block, offset: run.offset, byteCount: run.byteCount)
+    }
+
+    /// Clears what may have content.
+    public func zero(block: Int, offset: Int, byteCount: Int) throws(StreamError) {
+        let ram = blocks[block]
+        let pages = offset / targetPageByteCount..<(offset + byteCount).pageCountRoundedUp
+        if ram.startsZeroed {
+            clear(block, pages, of: ram)
+            return
+        }
+        // Memory that came from a file: don't dirty what is zero already.
+        for page in pages {
+            let base = unsafe ram.base + page * targetPageByteCount
+            if unsafe !isZero(base, byteCount: targetPageByteCount) {
+                unsafe memset(base, 0, targetPageByteCount)
+            }
+        }
+        written[block].set(pages, to: false)
+    }
+
+    private func clear(_ block: Int, _ pages: Range<Int>, of ram: RAMBlock) {
+        var next = pages.lowerBound
+        while let run = written[block].nextRun(from: next), run.lowerBound < pages.upperBound {
+            let dirty = run.clamped(to: pages)
+            let base = unsafe ram.base + dirty.lowerBound * targetPageByteCount
+            unsafe memset(base, 0, dirty.count * targetPageByteCount)
+            written[block].set(dirty, to: false)
+            next = dirty.upperBound
+        }
+    }
+
+    /// Changes a page where it lies.
+    public func modifyPage(
+        block: Int,
+        offset: Int,
+        _ body: (UnsafeMutableRawBufferPointer) throws(StreamError) -> Void
+    ) throws(StreamError) {
+        unsafe try body(
+            UnsafeMutableRawBufferPointer(
+                start: blocks[block].base + offset,
+                count: targetPageByteCount
+            )
+        )
+        didFill(block: block, offset: offset, byteCount: targetPageByteCount)
+    }
+
+    /// The guest memory itself.
+    public func memory(
+        block: Int,
+        offset: Int,
+        byteCount: Int
+    ) -> UnsafeMutableRawBufferPointer? {
+        unsafe UnsafeMutableRawBufferPointer(
+            start: blocks[block].base + offset,
+            count: byteCount
+        )
+    }
+
+    /// Remembers which pages have content now.
+    public func didFill(block: Int, offset: Int, byteCount: Int) {
+        let pages = offset / targetPageByteCount..<(offset + byteCount).pageCountRoundedUp
+        written[block].set(pages, to: true)
+    }
+}

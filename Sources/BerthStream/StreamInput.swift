@@ -1,0 +1,145 @@
+public import BerthTransport
+public import BerthWire
+import Glibc
+
+/// Buffered, bounded reading of a stream from a channel. Owned by one thread.
+///
+/// Reads are large; fields are decoded where they lie in the buffer. The buffer grows only on
+/// demand of a caller that knows a limit.
+public final class StreamInput {
+    /// The channel that gives the bytes.
+    public let channel: Channel
+    /// Offset in the stream (in the file, for a file) of the next unread byte.
+    public private(set) var position: UInt64
+
+    /// 2 MiB: 511 page records a read, past which reading in larger parts gains nothing.
+    private static let initialCapacity = 2 << 20
+
+    private var storage: UnsafeMutableRawBufferPointer
+    private var head = 0
+    private var tail = 0
+
+    /// Makes an input whose first byte has the offset `position`.
+    public init(_ channel: Channel, position: UInt64 = 0) {
+        self.channel = channel
+        self.position = position
+        unsafe storage = .allocate(byteCount: Self.initialCapacity, alignment: 4096)
+    }
+
+    deinit {
+        unsafe storage.deallocate()
+    }
+
+    /// Number of bytes that can be looked at without reading.
+    public var available: Int { tail - head }
+
+    /// The unread bytes. Valid until the next call that reads or consumes.
+    public var unread: UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(rebasing: storage[head..<tail])
+    }
+
+    /// Skips bytes that were looked at.
+    @inline(__always)
+    public func consume(_ byteCount: Int) {
+        head += byteCount
+        position += UInt64(byteCount)
+    }
+
+    /// Reads until at least `byteCount` bytes are available.
+    ///
+    /// - Parameter what: name of the field that is wanted, for the error.
+    /// - Throws: `.truncated` at the end of the stream, or the channel's error.
+    public func require(_ byteCount: Int, _ what: String) throws(StreamError) {
+        guard try fetch(byteCount) else {
+            throw StreamError(
+                .truncated,
+                "the stream ends inside \(what), \(byteCount - available) bytes are missing",
+                at: position + UInt64(available)
+            )
+        }
+    }
+
+    /// Reads until at least `byteCount` bytes are available.
+    ///
+    /// - Returns: false if the stream ended before.
+    public func fetch(_ byteCount: Int) throws(StreamError) -> Bool {
+        while available < byteCount {
+            makeRoom(for: byteCount)
+            let space = unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail...])
+            let count: Int
+            do {
+                count = unsafe try channel.read(into: space)
+            } catch {
+                throw StreamError(error)
+            }
+            guard count > 0 else { return false }
+            tail += count
+        }
+        return true
+    }
+
+    /// Decodes one value from the unread bytes, reading more as long as the codec asks for it.
+    public func decode<Value>(
+        _ what: String,
+        _ body: (inout WireCursor, Span<UInt8>) throws(WireError) -> Value
+    ) throws(StreamError) -> Value {
+        while true {
+            var cursor = WireCursor(base: position)
+            let needed: Int
+            do {
+                let bytes = unsafe UnsafeBufferPointer<UInt8>(
+                    start: storage.baseAddress?.advanced(by: head)
+                        .assumingMemoryBound(to: UInt8.self),
+                    count: available
+                )
+                let value = unsafe try body(&cursor, Span(_unsafeElements: bytes))
+                consume(cursor.offset)
+                return value
+            } catch {
+                guard case .truncated(_, _, let total) = error else {
+                    throw StreamError(error)
+                }
+                needed = total
+            }
+            try require(max(needed, available + 1), what)
+        }
+    }
+
+    /// Goes on at another offset of a seekable channel.
+    public func seek(to offset: UInt64) throws(StreamError) {
+        if offset >= position, offset - position <= UInt64(available) {
+            consume(Int(offset - position))
+            return
+        }
+        do {
+            try channel.seek(to: offset)
+        } catch {
+            throw StreamError(error)
+        }
+        head = 0
+        tail = 0
+        position = offset
+    }
+
+    private func makeRoom(for byteCount: Int) {
+        // What is left is less than was asked for, so moving it costs less than a short read.
+        if head > 0 {
+            if let base = unsafe storage.baseAddress {
+                unsafe memmove(base, base + head, available)
+            }
+            tail -= head
+            head = 0
+        }
+        if unsafe byteCount > storage.count {
+            let larger = unsafe UnsafeMutableRawBufferPointer.allocate(
+                byteCount: max(byteCount, storage.count * 2),
+                alignment: 4096
+            )
+            if let base = unsafe storage.baseAddress, let target = unsafe larger.baseAddress {
+                unsafe memcpy(target, base, tail)
+            }
+            unsafe storage.deallocate()
+            unsafe storage = unsafe larger
+        }
+    }
+}
