@@ -1,0 +1,92 @@
+internal import CBerthLinux
+internal import Glibc
+internal import Synchronization
+internal import SystemPackage
+
+/// A thread of its own for work that blocks, with a name that `ps -T` and debuggers show.
+///
+/// All signals are blocked in it, so that they reach the main thread, which handles them.
+public final class NamedThread: Sendable {
+    private enum State {
+        case running(pthread_t)
+        case joined
+    }
+
+    /// The name, at most 15 bytes.
+    public let name: String
+    private let state: Mutex<State>
+
+    private init(name: String, _ handle: pthread_t) {
+        self.name = name
+        state = Mutex(.running(handle))
+    }
+
+    deinit {
+        state.withLock { state in
+            if case .running(let handle) = state { pthread_detach(handle) }
+        }
+    }
+
+    /// Starts a thread.
+    ///
+    /// - Parameters:
+    ///   - name: at most 15 bytes, the kernel's limit; longer names are the caller's mistake.
+    ///   - body: what the thread does; the thread ends with it.
+    /// - Throws: `SystemCallError` for `pthread_create`, when the system is out of threads.
+    @discardableResult
+    public static func start(
+        name: String,
+        _ body: @escaping @Sendable () -> Void
+    ) throws(SystemCallError) -> NamedThread {
+        precondition(name.utf8.count <= 15, "thread name '\(name)' is longer than 15 bytes")
+        let job = unsafe Unmanaged.passRetained(Job(name: name, body: body))
+        // A new thread inherits the mask, so no signal can slip in before it blocks them itself.
+        var all = sigset_t()
+        var previous = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe pthread_sigmask(SIG_BLOCK, &all, &previous)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &previous, nil) }
+        var handle = pthread_t()
+        let code = unsafe pthread_create(
+            &handle,
+            nil,
+            { argument in
+                guard let argument = unsafe argument else { return nil }
+                let job = unsafe Unmanaged<Job>.fromOpaque(argument).takeRetainedValue()
+                _ = unsafe berth_thread_set_name(pthread_self(), job.name)
+                job.body()
+                return nil
+            },
+            job.toOpaque()
+        )
+        guard code == 0 else {
+            job.release()
+            throw SystemCall.failure("pthread_create", name, code)
+        }
+        return NamedThread(name: name, handle)
+    }
+
+    /// Waits until the thread has ended.
+    ///
+    /// A second call returns once the first has. Calling it from the thread itself is the caller's mistake.
+    @available(*, noasync, message: "blocks its thread")
+    public func join() {
+        state.withLock { state in
+            guard case .running(let handle) = state else { return }
+            let code = unsafe pthread_join(handle, nil)
+            precondition(code == 0, "thread '\(name)' cannot be joined from here")
+            state = .joined
+        }
+    }
+}
+
+/// What a new thread needs, boxed for the trip through `pthread_create`.
+private final class Job: Sendable {
+    let name: String
+    let body: @Sendable () -> Void
+
+    init(name: String, body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.body = body
+    }
+}

@@ -1,0 +1,69 @@
+// Linux calls and constants that `import Glibc` cannot see. No logic: each function is one call,
+// or the packing and unpacking of one structure. Failures are -1 with errno, as in libc.
+
+#ifndef BERTH_LINUX_H
+#define BERTH_LINUX_H
+
+#include <pthread.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+// Constants that glibc only shows under _GNU_SOURCE, or that it does not have yet.
+extern const int berth_O_DIRECT;
+extern const int berth_O_TMPFILE;
+extern const int berth_O_PATH;
+extern const int berth_SEEK_DATA;
+extern const int berth_SEEK_HOLE;
+extern const int berth_FALLOC_FL_KEEP_SIZE;
+extern const int berth_FALLOC_FL_PUNCH_HOLE;
+extern const int berth_FALLOC_FL_ZERO_RANGE;
+extern const int berth_MADV_HUGEPAGE;
+extern const int berth_MADV_POPULATE_READ;
+extern const int berth_MADV_POPULATE_WRITE;
+extern const int berth_AF_VSOCK;
+extern const unsigned int berth_VMADDR_CID_ANY;
+extern const unsigned int berth_MFD_CLOEXEC;
+extern const unsigned int berth_MFD_HUGETLB;
+
+// Descriptors.
+int berth_accept4(int listener, int flags);
+int berth_eventfd(unsigned int initial, int flags);
+int berth_eventfd_flags(void);
+int berth_memfd_create(const char *name, unsigned int flags);
+int berth_pipe2(int ends[2], int flags);
+int berth_fallocate(int fd, int mode, int64_t offset, int64_t count);
+int berth_block_device_size(int fd, uint64_t *byte_count);
+
+// Threads and children.
+int berth_thread_set_name(pthread_t thread, const char *name);
+int berth_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest);
+
+// File locks that belong to the open file description (F_OFD_SETLK).
+int berth_ofd_set_lock(int fd, int type);
+
+// SCM_RIGHTS. `descriptors` has room for `capacity` (at most BERTH_MAX_DESCRIPTORS) numbers;
+// `truncated` becomes 1 if the kernel had to drop some.
+#define BERTH_MAX_DESCRIPTORS 16
+ssize_t berth_receive_descriptors(
+    int socket, void *buffer, size_t count, int flags, int *descriptors, size_t capacity,
+    size_t *received, int *truncated);
+ssize_t berth_send_descriptors(
+    int socket, const void *buffer, size_t count, int flags, const int *descriptors,
+    size_t descriptor_count);
+
+// sockaddr_vm.
+socklen_t berth_vsock_address(struct sockaddr_storage *out, uint32_t cid, uint32_t port);
+void berth_vsock_parts(const struct sockaddr_storage *address, uint32_t *cid, uint32_t *port);
+
+// SO_PEERCRED; `pid` is 0 where the peer lives in another pid namespace.
+int berth_peer_credentials(int socket, pid_t *pid, uid_t *uid);
+
+// Wait status macros.
+int berth_wait_exited(int status);
+int berth_wait_exit_code(int status);
+int berth_wait_signal(int status);
+
+#endif
