@@ -189,7 +189,7 @@ public final class ChildProcess: Sendable {
 
         var argv: [UnsafeMutablePointer<CChar>?] = unsafe arguments.map { unsafe strdup($0) }
         unsafe argv.append(nil)
-        defer { for unsafepointer in unsafe argv { unsafe free(pointer) } }
+        defer { unsafe argv.forEach { unsafe free($0) } }
         var processID: pid_t = 0
         let code = unsafe posix_spawn(&processID, program, &actions, &attributes, argv, environ)
         try SystemCall.checkCode("posix_spawn", program, code)

@@ -60,7 +60,7 @@ public final class NamedThread: Sendable {
             job.toOpaque()
         )
         guard code == 0 else {
-            job.release()
+            unsafe job.release()
             throw SystemCall.failure("pthread_create", name, code)
         }
         return NamedThread(name: name, handle)
@@ -68,12 +68,13 @@ public final class NamedThread: Sendable {
 
     /// Waits until the thread has ended.
     ///
-    /// A second call returns once the first has. Calling it from the thread itself is the caller's mistake.
+    /// A second call returns once the first has. Calling it from the thread itself is the caller's
+    /// mistake.
     @available(*, noasync, message: "blocks its thread")
     public func join() {
         state.withLock { state in
             guard case .running(let handle) = state else { return }
-            let code = unsafe pthread_join(handle, nil)
+            let code = pthread_join(handle, nil)
             precondition(code == 0, "thread '\(name)' cannot be joined from here")
             state = .joined
         }
