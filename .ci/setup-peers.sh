@@ -2,6 +2,7 @@
 # Gets the real programs that the interop tests talk to, and writes where they are to .build-peers/env:
 #   BERTH_QEMU      QEMU >= 10.0          BERTH_QEMU_OLD  QEMU 7.2, Debian 12's own
 #   BERTH_PYTHON    a Python with qemu.qmp
+#   BERTH_GUEST     the firmware of Tests/guest, assembled
 # A peer that cannot be had leaves its variable empty and the reason in BERTH_..._WHY: the tests that
 # need it are then skipped with that reason. With BERTH_REQUIRE_PEERS=1 this script fails instead.
 # Both QEMUs can also be chosen by setting BERTH_QEMU and BERTH_QEMU_OLD beforehand.
@@ -133,7 +134,7 @@ find_python() {
     python=$venv/bin/python
 }
 
-new_qemu= old_qemu= python= new_why= old_why= python_why=
+new_qemu= old_qemu= python= guest= new_why= old_why= python_why= guest_why=
 if is_debian; then
     # The boot program is assembled by binutils; socat is one of the clients.
     install_packages binutils socat || say "binutils or socat could not be installed"
@@ -141,6 +142,11 @@ fi
 find_new_qemu
 find_old_qemu
 find_python
+if Tests/guest/build.sh "$peers/guest.bin"; then
+    guest=$peers/guest.bin
+else
+    guest_why="needs the guest of Tests/guest, and binutils ('as' and 'objcopy') to assemble it"
+fi
 [ -n "$new_qemu" ] && new_why=
 [ -n "$old_qemu" ] && old_why=
 [ -n "$python" ] && python_why=
@@ -148,13 +154,14 @@ find_python
 {
     echo "# Written by .ci/setup-peers.sh; 'make test' reads it."
     for pair in "BERTH_QEMU=$new_qemu" "BERTH_QEMU_WHY=$new_why" "BERTH_QEMU_OLD=$old_qemu" \
-        "BERTH_QEMU_OLD_WHY=$old_why" "BERTH_PYTHON=$python" "BERTH_PYTHON_WHY=$python_why"; do
+        "BERTH_QEMU_OLD_WHY=$old_why" "BERTH_PYTHON=$python" "BERTH_PYTHON_WHY=$python_why" \
+        "BERTH_GUEST=$guest" "BERTH_GUEST_WHY=$guest_why"; do
         printf "export %s=%q\n" "${pair%%=*}" "${pair#*=}"
     done
 } >"$peers/env"
 
 missing=0
-for why in "$new_why" "$old_why" "$python_why"; do
+for why in "$new_why" "$old_why" "$python_why" "$guest_why"; do
     if [ -n "$why" ]; then
         say "a peer is missing: $why"
         missing=1
