@@ -10,11 +10,14 @@ extension DeviceSectionScanner {
         /// Bytes of JSON that may still be parsed.
         var parseBudget = Rewalk.parseByteCount
 
-        /// 64 MiB: four descriptions of the largest size, hundreds of real ones. Device memory full
-        /// of imitations costs no more than that.
+        /// 64 MiB: four descriptions of the largest size, hundreds of real ones.
+        ///
+        /// Device memory full of imitations costs no more than that.
         static let parseByteCount = 64 << 20
 
-        /// Places that are remembered. Real streams have one to three.
+        /// Places that are remembered.
+        ///
+        /// Real streams have one to three.
         static let incompleteCount = 1024
     }
 

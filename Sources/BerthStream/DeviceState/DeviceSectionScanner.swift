@@ -60,8 +60,10 @@ public struct DeviceSectionScanner: Sendable {
         public var description: Range<Int>?
         /// Index of the byte after the stream.
         public var byteCount: Int
-        /// Whether a description confirmed every section and every length. If not, only footers
-        /// led here, and a caller with an open connection should first wait for it to be quiet.
+        /// Whether a description confirmed every section and every length.
+        ///
+        /// If not, only footers led here, and a caller with an open connection should first wait
+        /// for it to be quiet.
         public var isVerified: Bool
     }
 
@@ -100,13 +102,19 @@ public struct DeviceSectionScanner: Sendable {
     var retryBudget = 0
 
     /// Bytes that one retry may look at, 256 MiB: twice the largest device state, a fraction of a
-    /// second. Real streams need none.
+    /// second.
+    ///
+    /// Real streams need none.
     static let retryByteCount = 256 << 20
 
-    /// Ends in doubt that are kept, the latest. Only hostile device memory makes more than one.
+    /// Ends in doubt that are kept, the latest.
+    ///
+    /// Only hostile device memory makes more than one.
     static let doubtfulCount = 8
 
-    /// Sections that one run may have. A guest with every slot filled has some hundreds.
+    /// Sections that one run may have.
+    ///
+    /// A guest with every slot filled has some hundreds.
     static let sectionCountLimit = 16_384
 
     /// Begins at the first opaque section of a run.

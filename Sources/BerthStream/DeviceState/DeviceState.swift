@@ -11,8 +11,9 @@ public struct DeviceState: Equatable, Sendable {
     /// twice while it arrives, so this also bounds what a hostile source can make Berth hold.
     public static let byteCountLimit = 128 << 20
 
-    /// Sections that the source sent before or between its RAM, in order; usually none. They belong
-    /// between the first section of RAM and the first part of it.
+    /// Sections that the source sent before or between its RAM, in order; usually none.
+    ///
+    /// They belong between the first section of RAM and the first part of it.
     public var early: DeviceSectionRun
     /// Sections after all RAM, in order.
     public var final: DeviceSectionRun

@@ -20,7 +20,9 @@ public struct SectionLedger: Equatable, Sendable {
         native.contains(id) || opaque[id] != nil
     }
 
-    /// Takes note of an opaque section's header. Opaque sections rebind their id as QEMU does.
+    /// Takes note of an opaque section's header.
+    ///
+    /// Opaque sections rebind their id as QEMU does.
     mutating func note(_ section: DeviceSection) {
         switch section.kind {
         case .start: opaque[section.id] = section.identity
