@@ -30,9 +30,8 @@ enum Route: String, Sendable, CaseIterable {
         in directory: PeersDirectory,
         hop: Int
     ) throws {
-        if self == .mappedFile {
-            try source.setCapability("mapped-ram", true)
-            try destination.setCapability("mapped-ram", true)
+        for end in [source, destination] where end.program != .oldQEMU {
+            try end.setCapability("mapped-ram", self == .mappedFile)
         }
         switch self {
         case .sequentialFile, .mappedFile:
@@ -60,4 +59,14 @@ extension PeersMachine {
     func fileURI(_ path: String) -> String {
         program == .oldQEMU ? "exec:cat > '\(path)'" : "file:\(path)"
     }
+}
+
+/// Expects two guest memories to be equal, byte for byte, and says which pages differ.
+func expectSameMemory(
+    _ one: String,
+    _ other: String,
+    sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+    let difference = try PeersMemory.difference(between: one, and: other)
+    #expect(difference == nil, sourceLocation: sourceLocation)
 }

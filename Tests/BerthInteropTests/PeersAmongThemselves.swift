@@ -18,9 +18,7 @@ extension Interop {
             let source = try PeersMachine(.qemu, guest, in: directory, memoryPath: memory)
             let destination = try PeersMachine(.qemu, guest, in: directory, incoming: "defer")
             try route.move(from: source, to: destination, in: directory, hop: 1)
-            #expect(
-                try PeersMemory.difference(between: memory, and: destination.memoryPath) == nil
-            )
+            try expectSameMemory(memory, destination.memoryPath)
         }
 
         @Test(.timeLimit(.minutes(2)), .requiresGuest, arguments: [PeerMachineType.pc, .q35])

@@ -149,7 +149,10 @@ public final class PeersMachine {
 
     /// Starts an incoming migration on a machine started with `-incoming defer`.
     public func migrateIncoming(from uri: String) throws {
-        try monitor.execute("migrate-incoming", ["uri": .string(uri), "exit-on-error": false])
+        var arguments: [String: PeersJSON] = ["uri": .string(uri)]
+        // QEMU 7.2 knows no other way than to exit on an error.
+        if program != .oldQEMU { arguments["exit-on-error"] = false }
+        try monitor.execute("migrate-incoming", .object(arguments))
     }
 
     /// Starts an outgoing migration and returns at once.

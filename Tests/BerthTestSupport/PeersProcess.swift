@@ -102,4 +102,32 @@ public final class PeersProcess {
         guard poll() == nil else { return }
         Glibc.kill(identifier, number)
     }
+
+    /// Bytes of memory that are resident now, from /proc; `nil` once the process has ended.
+    public var residentByteCount: Int? {
+        statusLine("VmRSS:")
+    }
+
+    /// The most bytes that were resident at any time so far; `nil` once the process has ended.
+    public var peakResidentByteCount: Int? {
+        statusLine("VmHWM:")
+    }
+
+    private func statusLine(_ key: String) -> Int? {
+        // /proc files have no size, so they are read to their end and not by it.
+        guard let stream = fopen("/proc/\(identifier)/status", "r") else { return nil }
+        defer { fclose(stream) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, CInt(line.count), stream) != nil {
+            let words = String(
+                decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)),
+                as: UTF8.self
+            )
+            .split { $0 == " " || $0 == "\t" }
+            if words.first == key[...], words.count > 1 {
+                return Int(words[1]).map { $0 << 10 }
+            }
+        }
+        return nil
+    }
 }
