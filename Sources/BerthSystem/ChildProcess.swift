@@ -2,7 +2,7 @@ internal import CBerthLinux
 internal import Glibc
 internal import Synchronization
 
-/// A child process whose standard input or output, or both, are pipes of ours.
+/// A child process whose standard input or output is a pipe of ours.
 ///
 /// A thread waits for its end, so that it never stays a zombie and nobody else has to block.
 public final class ChildProcess: Sendable {
@@ -32,46 +32,58 @@ public final class ChildProcess: Sendable {
         self.ended = ended
     }
 
-    /// A child just started and our ends of its pipes, blocking as pipes are.
+    /// Which of the child's standard streams is a pipe of ours; the other one is `/dev/null`.
+    public enum PipedStream: Sendable {
+        /// What we write is the child's standard input.
+        case standardInput
+        /// What the child writes to its standard output is ours to read.
+        case standardOutput
+    }
+
+    /// A child just started and our end of its pipe, blocking as pipes are.
     public struct Started: ~Copyable, Sendable {
         /// The child.
         public let process: ChildProcess
-        /// What is written here is the child's standard input.
-        public var input: OwnedDescriptor
-        /// What the child writes to its standard output is read here.
-        public var output: OwnedDescriptor
+        /// Our end of the pipe.
+        public var pipe: OwnedDescriptor
 
-        init(
-            process: ChildProcess,
-            input: consuming OwnedDescriptor,
-            output: consuming OwnedDescriptor
-        ) {
+        init(process: ChildProcess, pipe: consuming OwnedDescriptor) {
             self.process = process
-            self.input = input
-            self.output = output
+            self.pipe = pipe
         }
+
+        /// Hands over the pipe's end.
+        public consuming func takePipe() -> OwnedDescriptor { pipe }
     }
 
-    /// Starts a program with pipes for standard input and output.
+    /// Starts a program with a pipe for standard input or output.
     ///
     /// The child inherits standard error, environment and working directory, and nothing else: no
     /// descriptor, and the default handling of every signal.
     ///
-    /// - Parameter arguments: the program's path (it isn't searched for) and its arguments.
-    /// - Throws: `SystemCallError` for `pipe2` or `posix_spawn`; `ENOENT` if there is no such
-    ///   program, `EINVAL` if `arguments` is empty.
-    public static func start(_ arguments: [String]) throws(SystemCallError) -> Started {
+    /// - Parameters:
+    ///   - arguments: the program's path (it isn't searched for) and its arguments.
+    ///   - stream: the stream that is a pipe.
+    /// - Throws: `SystemCallError` for `pipe2`, `open` or `posix_spawn`; `ENOENT` if there is no
+    ///   such program, `EINVAL` if `arguments` is empty.
+    public static func start(
+        _ arguments: [String],
+        piping stream: PipedStream
+    ) throws(SystemCallError) -> Started {
         guard let program = arguments.first else {
             throw SystemCall.failure("posix_spawn", "", EINVAL)
         }
         let ended = try WakeEvent()
-        let toChild = try OwnedDescriptor.pipe()
-        let fromChild = try OwnedDescriptor.pipe()
+        let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
+        let pipe = try OwnedDescriptor.pipe()
+        let readEnd = pipe.first.raw
+        let writeEnd = pipe.second.raw
+        let isInput = stream == .standardInput
         let processID = try spawn(
             program,
             arguments,
-            input: toChild.first.raw,
-            output: fromChild.second.raw
+            input: isInput ? readEnd : null.raw,
+            output: isInput ? null.raw : writeEnd
         )
         let child = ChildProcess(processID: processID, ended: ended)
         do {
@@ -82,7 +94,7 @@ public final class ChildProcess: Sendable {
             child.reap()
             throw error
         }
-        return Started(process: child, input: toChild.second, output: fromChild.first)
+        return Started(process: child, pipe: isInput ? pipe.takeSecond() : pipe.takeFirst())
     }
 
     /// How the child ended, `nil` while it runs.
@@ -162,7 +174,8 @@ public final class ChildProcess: Sendable {
         try unsafe SystemCall.checkCode("posix_spawn", program, posix_spawnattr_init(&attributes))
         defer { unsafe posix_spawnattr_destroy(&attributes) }
 
-        // dup2 clears close-on-exec; our pipes lie above 2, so no target is a source.
+        // dup2 clears close-on-exec. No target is a source: our numbers lie above 2, see
+        // OwnedDescriptor.reserveStandardStreams.
         try unsafe SystemCall.checkCode(
             "posix_spawn",
             program,

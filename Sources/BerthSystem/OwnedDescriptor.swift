@@ -25,17 +25,35 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     /// - Parameters:
     ///   - path: relative to the process's working directory unless it begins with a slash.
     ///   - flags: `O_RDONLY` and its kin, see open(2).
-    ///   - mode: permission bits of a file that this call creates.
+    ///   - mode: permission bits of a file that this call creates, before the umask.
+    ///   - isDirect: bypass the page cache (`O_DIRECT`); offsets and memory must then be aligned.
     /// - Throws: `SystemCallError` for `open`, with the path as operand.
     public static func open(
         _ path: String,
         _ flags: CInt,
-        mode: UInt32 = 0
+        mode: UInt32 = 0,
+        isDirect: Bool = false
     ) throws(SystemCallError) -> OwnedDescriptor {
+        let allFlags = flags | O_CLOEXEC | (isDirect ? berth_O_DIRECT : 0)
         let raw = try SystemCall.check("open", path) {
-            unsafe Glibc.open(path, flags | O_CLOEXEC, mode)
+            unsafe Glibc.open(path, allFlags, mode)
         }
         return OwnedDescriptor(raw)
+    }
+
+    /// Opens `/dev/null` on those of the numbers 0 to 2 that the parent left closed.
+    ///
+    /// To be called first of all by the program: otherwise a file that is opened later gets such a
+    /// number, and what is meant for the terminal lands in it.
+    public static func reserveStandardStreams() {
+        while true {
+            let raw = unsafe Glibc.open("/dev/null", O_RDWR)
+            guard raw >= 0 else { return }
+            guard raw <= 2 else {
+                _ = Glibc.close(raw)
+                return
+            }
+        }
     }
 
     /// Makes a pipe whose ends are close-on-exec.
@@ -104,11 +122,36 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         try SystemCall.check("fcntl", "fd \(raw)") { fcntl(raw, F_SETFL, new) }
     }
 
+    /// Asks for room for `byteCount` bytes in a pipe; it stays as it is where that is too much.
+    public func enlargePipe(byteCount: Int32) {
+        _ = fcntl(raw, berth_F_SETPIPE_SZ, byteCount)
+    }
+
+    /// Whether a number is open and came from the process's parent: all of ours are close-on-exec.
+    public static func isInherited(_ raw: CInt) -> Bool {
+        let flags = fcntl(raw, F_GETFD)
+        return flags != -1 && flags & FD_CLOEXEC == 0
+    }
+
     /// Access mode and status flags of the open file (`F_GETFL`).
     ///
     /// - Throws: `SystemCallError` for `fcntl`.
     public func statusFlags() throws(SystemCallError) -> CInt {
         try SystemCall.check("fcntl", "fd \(raw)") { fcntl(raw, F_GETFL) }
+    }
+
+    /// What the open file may be used for.
+    ///
+    /// - Throws: `SystemCallError` for `fcntl`.
+    public func access() throws(SystemCallError) -> FileAccess {
+        let flags = try statusFlags()
+        let mode: FileAccess.Mode =
+            switch flags & O_ACCMODE {
+            case O_RDONLY: .readOnly
+            case O_WRONLY: .writeOnly
+            default: .readWrite
+            }
+        return FileAccess(mode: mode, isDirect: flags & berth_O_DIRECT != 0)
     }
 
     /// Marks the descriptor close-on-exec, for numbers that were inherited.
@@ -131,4 +174,10 @@ public struct DescriptorPair: ~Copyable, Sendable {
         self.first = first
         self.second = second
     }
+
+    /// Keeps the first and closes the second.
+    public consuming func takeFirst() -> OwnedDescriptor { first }
+
+    /// Keeps the second and closes the first.
+    public consuming func takeSecond() -> OwnedDescriptor { second }
 }

@@ -87,7 +87,7 @@ public struct SocketAddress: Sendable {
     /// The same address with another port; unix addresses have none and stay as they are.
     ///
     /// - Parameter port: an internet port.
-    func withPort(_ port: UInt16) -> SocketAddress {
+    public func withPort(_ port: UInt16) -> SocketAddress {
         guard family == AF_INET || family == AF_INET6 else { return self }
         var copy = self
         unsafe withUnsafeMutableBytes(of: &copy.storage) { buffer in

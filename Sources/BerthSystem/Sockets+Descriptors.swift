@@ -49,8 +49,8 @@ extension Sockets {
 
     /// Reads what a socket holds now, with the descriptors that came along.
     ///
-    /// Never blocks. The kernel ends a read at a message that carries descriptors, so the bytes returned are at
-    /// most one such message's, and whatever was sent without any before it.
+    /// Never blocks. The kernel ends a read at a message that carries descriptors, so the bytes
+    /// returned are at most one such message's, and whatever was sent without any before it.
     ///
     /// - Parameters:
     ///   - raw: a stream socket.

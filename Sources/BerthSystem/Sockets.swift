@@ -19,13 +19,15 @@ public enum Sockets {
     ///   - backlog: connections that may wait to be accepted.
     ///   - unixMode: permission bits of a unix socket's file, before the process's umask; `nil`
     ///     leaves them to the umask alone.
+    ///   - isMultipath: use Multipath TCP.
     /// - Throws: `SystemCallError` for `socket`, `bind` or `listen`, with the address as operand.
     public static func listen(
         on address: SocketAddress,
         backlog: Int32 = 1,
-        unixMode: UInt32? = nil
+        unixMode: UInt32? = nil,
+        isMultipath: Bool = false
     ) throws(SystemCallError) -> OwnedDescriptor {
-        let socket = try make(address)
+        let socket = try make(address, isMultipath)
         let raw = socket.raw
         if address.family == AF_INET || address.family == AF_INET6 {
             // A listener that went away a moment ago must not keep its port in TIME_WAIT.
@@ -87,15 +89,17 @@ public enum Sockets {
     ///
     /// - Parameters:
     ///   - address: the listener's.
+    ///   - isMultipath: use Multipath TCP.
     ///   - abort: ends the attempt when raised.
     /// - Returns: the connection, or `nil` when aborted.
     /// - Throws: `SystemCallError` for `socket` or `connect`, with the address as operand.
     @available(*, noasync, message: "blocks its thread")
     public static func connect(
         to address: SocketAddress,
+        isMultipath: Bool = false,
         abort: WakeEvent? = nil
     ) throws(SystemCallError) -> OwnedDescriptor? {
-        let socket = try make(address)
+        let socket = try make(address, isMultipath)
         let raw = socket.raw
         while true {
             let value = unsafe address.withPointer { unsafe Glibc.connect(raw, $0, $1) }
@@ -197,12 +201,15 @@ public enum Sockets {
         try set(raw, SOL_SOCKET, SO_KEEPALIVE, 1)
     }
 
-    private static func make(_ address: SocketAddress) throws(SystemCallError) -> OwnedDescriptor {
+    private static func make(
+        _ address: SocketAddress,
+        _ isMultipath: Bool
+    ) throws(SystemCallError) -> OwnedDescriptor {
         let type = CInt(
             SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
         )
         let raw = try SystemCall.check("socket", address.description) {
-            socket(address.family, type, 0)
+            socket(address.family, type, isMultipath ? berth_IPPROTO_MPTCP : 0)
         }
         return OwnedDescriptor(raw)
     }

@@ -46,6 +46,9 @@ public struct UnixSocketFile: Sendable, Equatable {
             self.descriptor = descriptor
             self.file = file
         }
+
+        /// Hands over the socket.
+        public consuming func takeDescriptor() -> OwnedDescriptor { descriptor }
     }
 
     /// Removes the file if it is still the one that was made here, not a successor's.

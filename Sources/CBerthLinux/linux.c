@@ -6,6 +6,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/vm_sockets.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -18,6 +19,9 @@
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -25,6 +29,8 @@
 const int berth_O_DIRECT = O_DIRECT;
 const int berth_O_TMPFILE = O_TMPFILE;
 const int berth_O_PATH = O_PATH;
+const int berth_F_SETPIPE_SZ = F_SETPIPE_SZ;
+const int berth_IPPROTO_MPTCP = IPPROTO_MPTCP;
 const int berth_SEEK_DATA = SEEK_DATA;
 const int berth_SEEK_HOLE = SEEK_HOLE;
 const int berth_FALLOC_FL_KEEP_SIZE = FALLOC_FL_KEEP_SIZE;
@@ -64,11 +70,6 @@ int berth_thread_set_name(pthread_t thread, const char *name) {
 
 int berth_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest) {
     return posix_spawn_file_actions_addclosefrom_np(actions, lowest);
-}
-
-int berth_ofd_set_lock(int fd, int type) {
-    struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET};
-    return fcntl(fd, F_OFD_SETLK, &lock);
 }
 
 ssize_t berth_receive_descriptors(

@@ -15,6 +15,8 @@
 extern const int berth_O_DIRECT;
 extern const int berth_O_TMPFILE;
 extern const int berth_O_PATH;
+extern const int berth_F_SETPIPE_SZ;
+extern const int berth_IPPROTO_MPTCP;
 extern const int berth_SEEK_DATA;
 extern const int berth_SEEK_HOLE;
 extern const int berth_FALLOC_FL_KEEP_SIZE;
@@ -40,9 +42,6 @@ int berth_block_device_size(int fd, uint64_t *byte_count);
 // Threads and children.
 int berth_thread_set_name(pthread_t thread, const char *name);
 int berth_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest);
-
-// File locks that belong to the open file description (F_OFD_SETLK).
-int berth_ofd_set_lock(int fd, int type);
 
 // SCM_RIGHTS. `descriptors` has room for `capacity` (at most BERTH_MAX_DESCRIPTORS) numbers;
 // `truncated` becomes 1 if the kernel had to drop some.
