@@ -1,0 +1,39 @@
+import Glibc
+
+/// Reads the schema and writes all that is made of it.
+func run(_ arguments: [String]) throws {
+    guard arguments.count == 4 else {
+        throw SchemaUsageError()
+    }
+    let (source, target, reference) = (arguments[1], arguments[2], arguments[3])
+    var builder = SchemaBuilder(directory: source)
+    try builder.include("berth.json")
+    let schema = builder.schema
+    let (_, generated) = try SchemaChecker(schema: schema).check()
+
+    var introspection = IntrospectionEmitter(schema)
+    let files =
+        SwiftEmitter(schema: schema, generated: generated).files()
+        + [("QMPSchema+Introspection.swift", introspection.file())]
+    for (name, text) in files { try TextFile.write(text, to: "\(target)/\(name)") }
+    // A module that is gone from the schema leaves no types behind.
+    for name in try TextFile.names(in: target, endingWith: ".swift")
+    where !files.contains(where: { $0.0 == name }) {
+        try TextFile.remove("\(target)/\(name)")
+    }
+    var emitter = ReferenceEmitter(schema)
+    try TextFile.write(emitter.file(), to: reference)
+}
+
+/// A wrong number of arguments.
+struct SchemaUsageError: Error, CustomStringConvertible {
+    let description = "usage: berth-qapi SCHEMA-DIRECTORY SWIFT-DIRECTORY REFERENCE-FILE"
+}
+
+do {
+    try run(CommandLine.arguments)
+} catch {
+    let message = Array("berth-qapi: \(error)\n".utf8)
+    _ = write(STDERR_FILENO, message, message.count)
+    exit(1)
+}
