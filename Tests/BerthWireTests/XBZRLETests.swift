@@ -1,0 +1,110 @@
+import BerthTestSupport
+import BerthWire
+import Testing
+
+@Suite struct XBZRLETests {
+    private func apply(_ delta: [UInt8], to page: [UInt8]) throws(WireError) -> [UInt8] {
+        var copy = page
+        var span = copy.mutableSpan
+        try XBZRLE.decode(delta.span, at: 0, into: &span)
+        return copy
+    }
+
+    /// The code's inverse, written from its description.
+    private func difference(from old: [UInt8], to new: [UInt8]) -> [UInt8] {
+        var delta: [UInt8] = []
+        var index = 0
+        while index < new.count {
+            let unchanged = (index..<new.count).prefix { old[$0] == new[$0] }.count
+            let changed = (index + unchanged..<new.count).prefix { old[$0] != new[$0] }
+            guard !changed.isEmpty else {
+                break
+            }
+            for length in [unchanged, changed.count] {
+                if length < 0x80 {
+                    delta.append(UInt8(length))
+                } else {
+                    delta += [UInt8(length & 0x7f) | 0x80, UInt8(length >> 7)]
+                }
+            }
+            delta += new[changed]
+            index = changed.upperBound
+        }
+        return delta
+    }
+
+    @Test func `applies what QEMU sent`() throws {
+        let page = try apply(
+            HexVector.load("xbzrle/page"),
+            to: Array(repeating: 0x11, count: 4096)
+        )
+        var expected: [UInt8] = Array(repeating: 0x11, count: 4096)
+        expected.replaceSubrange(0x10..<0x12, with: [0x8c, 0x3e])
+        expected.replaceSubrange(0x800..<0x802, with: [0x47, 0x0b])
+        #expect(page == expected)
+    }
+
+    @Test func `an empty difference changes nothing`() throws {
+        let page: [UInt8] = Array(repeating: 7, count: 4096)
+        #expect(try apply([], to: page) == page)
+    }
+
+    @Test func `differences of random pages lead from one to the other`() throws {
+        var generator = SeededGenerator()
+        for round in 0..<200 {
+            let old = (0..<4096).map { _ in UInt8.random(in: 0...3, using: &generator) }
+            let odds = [1, 40, 2000][round % 3]
+            let new = old.map { byte in
+                Int.random(in: 0..<odds, using: &generator) == 0 ? byte ^ 0xff : byte
+            }
+            let delta = difference(from: old, to: new)
+            #expect(try apply(delta, to: old) == new, "BERTH_TEST_SEED=\(generator.seed)")
+        }
+    }
+
+    @Test(
+        arguments: [
+            [0x01],  // a length and nothing after it
+            [0x80],
+            [0x00, 0x00],  // an empty changed run
+            [0x00, 0x01, 0xaa, 0x00, 0x01, 0xbb],  // an empty unchanged run that is not the first
+            [0x00, 0x02, 0xaa],  // fewer bytes than announced
+            [0x80, 0x80, 0x01, 0x01, 0xaa],  // a length of three bytes
+            [0x80, 0x20, 0x01, 0xaa],  // begins behind the page
+            [0xff, 0x1f, 0x02, 0xaa, 0xbb],  // ends behind the page
+            [0xff, 0x7f, 0x01, 0xaa],  // the longest length
+        ] as [[UInt8]]
+    )
+    func `refuses malformed differences`(delta: [UInt8]) {
+        let error = #expect(throws: WireError.self) {
+            try apply(delta, to: Array(repeating: 0, count: 4096))
+        }
+        #expect(error?.field == "XBZRLE data")
+    }
+
+    @Test func `random bytes never leave the page`() {
+        var generator = SeededGenerator()
+        for _ in 0..<20_000 {
+            let count = Int.random(in: 0..<40, using: &generator)
+            let delta = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let page = try? apply(delta, to: Array(repeating: 0, count: 64))
+            #expect(page == nil || page?.count == 64)
+        }
+    }
+
+    @Test func `the header bounds the difference by a page`() throws {
+        try checkFeeding([1, 0, 9], XBZRLEHeader.init(decoding:_:))
+        #expect(try decode([1, 0x10, 0], XBZRLEHeader.init(decoding:_:)).deltaByteCount == 4096)
+        #expect(
+            throws: WireError.limitExceeded(
+                field: "XBZRLE length",
+                offset: 1,
+                limit: 4096,
+                found: 4097
+            )
+        ) { try decode([1, 0x10, 1], XBZRLEHeader.init(decoding:_:)) }
+        #expect(throws: WireError.unknownKind(field: "XBZRLE mark", offset: 0, found: "0x2")) {
+            try decode([2, 0, 1], XBZRLEHeader.init(decoding:_:))
+        }
+    }
+}
