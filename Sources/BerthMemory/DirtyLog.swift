@@ -4,6 +4,7 @@ import Synchronization
 ///
 /// Marking is one relaxed-load-then-or, safe from any number of threads. A writer marks a page
 /// *after* it wrote, so that a page collected in between is sent once more, never lost.
+@safe
 public final class DirtyLog: Sendable {
     /// Number of pages that the log covers.
     public let pageCount: Int

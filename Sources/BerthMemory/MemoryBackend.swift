@@ -1,4 +1,5 @@
 public import BerthSystem
+import Glibc
 
 /// Where a piece of guest memory comes from: what `-object memory-backend-*` says.
 public struct MemoryBackend: Sendable, Equatable {
@@ -48,31 +49,56 @@ public struct MemoryBackend: Sendable, Equatable {
 
     /// Allocates the memory.
     ///
-    /// A file that is missing is created and extended, as QEMU does; one that is too small for
-    /// `offset` plus the size is refused by the kernel's mapping only after it was extended.
+    /// A file that is missing is created, and one that is too small is extended, unless it is to
+    /// be read only.
     /// - Throws: `SystemCallError` that names the backing file or the memory asked for.
     public func allocate() throws(SystemCallError) -> MemoryMapping {
         guard let count = Int(exactly: byteCount), count > 0 else {
-            throw SystemCallError(call: "mmap", operand: "\(byteCount) bytes", errno: .noMemory)
+            throw SystemCall.failure("mmap", "\(byteCount) bytes", ENOMEM)
         }
-        let mapping: MemoryMapping
+        let options = MemoryMapping.Options(isPreallocated: isPreallocated)
         switch kind {
         case .ram:
-            mapping = try MemoryMapping.anonymous(byteCount: count, shared: isShared)
+            return try MemoryMapping.anonymous(byteCount: count, options: options)
         case .memfd:
-            mapping = try MemoryMapping.memfd(name: id, byteCount: count, shared: isShared)
-        case .file(let path, let offset, let readOnly):
-            mapping = try MemoryMapping.file(
-                path: path,
-                offset: offset,
+            return try MemoryMapping.memfd(
+                name: id,
                 byteCount: count,
-                shared: isShared,
-                readOnly: readOnly
-            )
+                sharing: isShared ? .shared : .private,
+                options: options
+            ).mapping
+        case .file(let path, let offset, let readOnly):
+            return try mapFile(path, offset: offset, readOnly: readOnly, count, options)
         }
-        if isPreallocated {
-            try mapping.populate()
+    }
+
+    private func mapFile(
+        _ path: String,
+        offset: UInt64,
+        readOnly: Bool,
+        _ count: Int,
+        _ options: MemoryMapping.Options
+    ) throws(SystemCallError) -> MemoryMapping {
+        // A private mapping is writable even where the file is not.
+        let access = readOnly ? O_RDONLY : O_RDWR | O_CREAT
+        let raw = try SystemCall.check("open", path) {
+            unsafe open(path, access | O_CLOEXEC, 0o600)
         }
-        return mapping
+        let descriptor = OwnedDescriptor(raw)
+        let status = try FileStatus(of: raw)
+        let (end, overflow) = offset.addingReportingOverflow(byteCount)
+        if !readOnly, status.kind == .regularFile, !overflow, status.byteCount < end {
+            try SystemCall.check("extend", path) { ftruncate(raw, off_t(clamping: end)) }
+        } else if status.kind == .regularFile, overflow || status.byteCount < end {
+            throw SystemCall.failure("map all of", path, EINVAL)
+        }
+        return try MemoryMapping.file(
+            descriptor,
+            offset: offset,
+            byteCount: count,
+            sharing: isShared ? .shared : .private,
+            options: options,
+            path: path
+        )
     }
 }

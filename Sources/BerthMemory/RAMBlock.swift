@@ -1,4 +1,5 @@
 public import BerthSystem
+import Synchronization
 
 /// A named, contiguous piece of guest RAM. QEMU: RAMBlock; `id` is the stream's *idstr*.
 ///
@@ -12,15 +13,16 @@ public final class RAMBlock: Sendable {
     public let dirtyLog: DirtyLog
     /// The memory itself; its size is `byteCount` rounded up to host pages.
     public let mapping: MemoryMapping
-    /// True for memory that was all zero when the block was made.
-    public let startsZeroed: Bool
+    private let untouched: Atomic<Bool>
 
     /// Wraps memory as a block of `byteCount` bytes.
-    public init(id: String, byteCount: Int, mapping: MemoryMapping, startsZeroed: Bool) {
+    ///
+    /// - Parameter isZeroed: the memory is known to be all zero.
+    public init(id: String, byteCount: Int, mapping: MemoryMapping, isZeroed: Bool) {
         self.id = id
         self.byteCount = byteCount
         self.mapping = mapping
-        self.startsZeroed = startsZeroed
+        untouched = Atomic(isZeroed)
         dirtyLog = DirtyLog(pageCount: byteCount.pageCountRoundedUp)
     }
 
@@ -29,7 +31,7 @@ public final class RAMBlock: Sendable {
     /// - Throws: `SystemCallError` if the memory cannot be had.
     public convenience init(id: String, byteCount: Int) throws(SystemCallError) {
         let mapping = try MemoryMapping.anonymous(byteCount: byteCount)
-        self.init(id: id, byteCount: byteCount, mapping: mapping, startsZeroed: true)
+        self.init(id: id, byteCount: byteCount, mapping: mapping, isZeroed: true)
     }
 
     /// Makes a block, named by the backend, from the memory that the backend describes.
@@ -46,8 +48,15 @@ public final class RAMBlock: Sendable {
             id: backend.id,
             byteCount: mapping.byteCount,
             mapping: mapping,
-            startsZeroed: zeroed
+            isZeroed: zeroed
         )
+    }
+
+    /// Says that the memory is about to get content.
+    ///
+    /// - Returns: whether it was known to be all zero until now.
+    public func takeUntouched() -> Bool {
+        untouched.exchange(false, ordering: .acquiringAndReleasing)
     }
 
     /// Number of target pages.
@@ -63,7 +72,7 @@ public final class RAMBlock: Sendable {
     public var digest: UInt64 {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         let words = unsafe UnsafeRawBufferPointer(start: base, count: byteCount / 8 * 8)
-        for offset in unsafe stride(from: 0, to: words.count, by: 8) {
+        for offset in stride(from: 0, to: byteCount / 8 * 8, by: 8) {
             hash = unsafe (hash ^ words.load(fromByteOffset: offset, as: UInt64.self))
                 &* 0x100_0000_01b3
             hash ^= hash >> 29

@@ -28,6 +28,12 @@ public struct PageFate: Equatable, Sendable {
     public let isZero: Bool
     /// Number of pages in the run, at least 1.
     public let pageCount: Int
+
+    /// Describes a run.
+    public init(isZero: Bool, pageCount: Int) {
+        self.isZero = isZero
+        self.pageCount = pageCount
+    }
 }
 
 /// The fate of the first page at `base` and how many of the following pages share it.

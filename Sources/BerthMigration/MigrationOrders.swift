@@ -1,11 +1,10 @@
 public import BerthSystem
-public import BerthTransport
 import Synchronization
 
 /// The narrow door from the controller down to a data thread.
 ///
 /// The controller sets orders, the thread looks at them between batches and waits for them where
-/// it has nothing to do. `cancel` also aborts the channel, so that a thread that is blocked in a
+/// it has nothing to do. `cancel` also aborts the transport, so that a thread that is blocked in a
 /// read or write ends at once.
 public final class MigrationOrders: Sendable {
     private struct State {
@@ -14,67 +13,46 @@ public final class MigrationOrders: Sendable {
         var bytesPerSecond: UInt64 = 0
         var downtimeLimit: UInt64 = 0
         var switchoverBytesPerSecond: UInt64 = 0
-        var channel: Channel?
-        var incoming: IncomingTransport?
+        var abortTransport: (@Sendable () -> Void)?
     }
 
     private let state = Mutex(State())
     private let wake: WakeEvent
-    /// Raised by a cancel and never cleared, for operations that take an abort event.
-    public let cancellation: WakeEvent
-
     /// Makes orders that say: go on.
     /// - Throws: `SystemCallError` if the process has no descriptor left.
     public init() throws(SystemCallError) {
         wake = try WakeEvent()
-        cancellation = try WakeEvent()
     }
 
     /// Set once the migration is to end.
     public var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
-    /// Ends the migration: wakes the thread and aborts its channel.
+    /// Ends the migration: wakes the thread and aborts its transport.
     public func cancel() {
-        let (channel, incoming) = state.withLock { state in
+        let abort = state.withLock { state in
             state.isCancelled = true
-            return (state.channel, state.incoming)
+            return state.abortTransport
         }
-        cancellation.signal()
-        channel?.abort()
-        incoming?.abort()
+        abort?()
+        wake.signal()
     }
 
-    /// Names the channel that a cancel has to abort.
+    /// Says how to abort the transport: unblock whatever waits for it, on any thread.
     ///
-    /// A channel that is named after the cancel is aborted at once.
-    public func attach(_ channel: Channel) {
+    /// After a cancel it is aborted at once.
+    public func attach(_ abort: @escaping @Sendable () -> Void) {
         let isCancelled = state.withLock { state in
-            state.channel = channel
+            state.abortTransport = abort
             return state.isCancelled
         }
         if isCancelled {
-            channel.abort()
-        }
-    }
-
-    /// Names the listener that a cancel has to abort.
-    public func attach(_ incoming: IncomingTransport) {
-        let isCancelled = state.withLock { state in
-            state.incoming = incoming
-            return state.isCancelled
-        }
-        if isCancelled {
-            incoming.abort()
+            abort()
         }
     }
 
     /// Shuts the connection down without a cancel (QMP `yank`): the migration then fails.
-    ///
-    /// Files and pipes are not affected, as in QEMU.
     public func yank() {
-        if let channel = state.withLock({ $0.channel }), channel.isSocket {
-            channel.abort()
-        }
+        state.withLock { $0.abortTransport }?()
     }
 
     /// Lets the data thread write what is left: the guest is stopped.
@@ -124,7 +102,7 @@ public final class MigrationOrders: Sendable {
     @available(*, noasync)
     public func wait(timeout: Duration?) {
         // Failure to poll is a full process; the caller's loop looks at the orders again.
-        _ = try? Poll.wait(for: wake.raw, .input, abort: cancellation, timeout: timeout)
+        _ = try? Poll.wait(for: wake.raw, .input, timeout: timeout)
         wake.clear()
     }
 }

@@ -1,3 +1,4 @@
+import BerthWire
 public import Glibc
 
 /// A RAM block as a stream lists it.
@@ -15,6 +16,7 @@ public struct StreamBlock: Sendable, Equatable {
 }
 
 /// Contiguous pages of one block that have content.
+@safe
 public struct DataRun {
     /// Index of the block in the stream's list.
     public let block: Int
@@ -22,20 +24,53 @@ public struct DataRun {
     public let offset: Int
     /// Number of bytes, a multiple of the page size, equal to the sum of the pieces.
     public let byteCount: Int
-    /// Where the bytes are: each piece is one or more whole pages. Valid during the call only.
-    public let pieces: UnsafeBufferPointer<iovec>
+    /// Where the bytes are: each piece is one or more whole pages. Valid during the call only; the
+    /// sink may use the elements up.
+    public let pieces: UnsafeMutableBufferPointer<iovec>
 
     /// Describes a run whose pieces add up to `byteCount`.
     public init(
         block: Int,
         offset: Int,
         byteCount: Int,
-        pieces: UnsafeBufferPointer<iovec>
+        pieces: UnsafeMutableBufferPointer<iovec>
     ) {
         self.block = block
         self.offset = offset
         self.byteCount = byteCount
         unsafe self.pieces = unsafe pieces
+    }
+}
+
+/// The difference between the new and the present content of one page.
+@safe
+public struct PageDelta {
+    /// Index of the block in the stream's list.
+    public let block: Int
+    /// Offset of the page in the block, page-aligned.
+    public let offset: Int
+    /// The difference in XBZRLE's code, not judged yet. Valid during the call only.
+    public let bytes: UnsafeRawBufferPointer
+    /// Where it was read, for messages.
+    public let streamOffset: UInt64
+
+    /// Changes a page in place.
+    ///
+    /// - Parameter page: the present content, one target page.
+    /// - Throws: `.malformed` for a bad code; the page is then partly changed.
+    public func apply(to page: UnsafeMutableRawBufferPointer) throws(StreamError) {
+        var target = unsafe MutableSpan<UInt8>(
+            _unsafeElements: page.bindMemory(to: UInt8.self)
+        )
+        do {
+            try XBZRLE.decode(
+                unsafe bytes.bindMemory(to: UInt8.self).span,
+                at: streamOffset,
+                into: &target
+            )
+        } catch {
+            throw StreamError(error)
+        }
     }
 }
 
@@ -50,12 +85,8 @@ public protocol PageSink: AnyObject {
     /// Takes pages that are all zero.
     func zero(block: Int, offset: Int, byteCount: Int) throws(StreamError)
 
-    /// Lets `body` change one page in place, starting from its present content (XBZRLE).
-    func modifyPage(
-        block: Int,
-        offset: Int,
-        _ body: (UnsafeMutableRawBufferPointer) throws(StreamError) -> Void
-    ) throws(StreamError)
+    /// Takes an XBZRLE page: changes to the content that the page had from calls before.
+    func apply(_ delta: PageDelta) throws(StreamError)
 
     /// Memory that a reader may fill by itself instead of calling `write`, or nil.
     ///
@@ -65,6 +96,9 @@ public protocol PageSink: AnyObject {
         offset: Int,
         byteCount: Int
     ) -> UnsafeMutableRawBufferPointer?
+
+    /// Lets go of every page given so far: their memory is about to be used again.
+    func settle() throws(StreamError)
 
     /// Notes that the memory given out for this range now has content.
     func didFill(block: Int, offset: Int, byteCount: Int)
@@ -79,6 +113,9 @@ extension PageSink {
     ) -> UnsafeMutableRawBufferPointer? {
         nil
     }
+
+    /// Most sinks are done with a page when `write` returns.
+    public func settle() throws(StreamError) {}
 
     /// Nothing to note where no memory is given out.
     public func didFill(block: Int, offset: Int, byteCount: Int) {}

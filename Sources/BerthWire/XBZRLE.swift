@@ -37,6 +37,21 @@ public struct XBZRLEHeader: Equatable, Sendable {
         }
         cursor = ahead
     }
+
+    /// Makes a header for a difference of at most one target page.
+    public init(deltaByteCount: Int) {
+        precondition(
+            (0...TargetPage.byteCount).contains(deltaByteCount),
+            "a difference is no longer than a page"
+        )
+        self.deltaByteCount = deltaByteCount
+    }
+
+    /// Appends the encoded form.
+    public func encode(into output: inout [UInt8]) {
+        output.append(Self.mark)
+        output.appendBigEndian(UInt16(deltaByteCount))
+    }
 }
 
 /// The page difference code: runs of unchanged and of changed bytes in turn.

@@ -6,6 +6,7 @@ import Glibc
 ///
 /// Reads are large; fields are decoded where they lie in the buffer. The buffer grows only on
 /// demand of a caller that knows a limit.
+@safe
 public final class StreamInput {
     /// The channel that gives the bytes.
     public let channel: Channel
@@ -13,7 +14,7 @@ public final class StreamInput {
     public private(set) var position: UInt64
 
     /// 2 MiB: 511 page records a read, past which reading in larger parts gains nothing.
-    private static let initialCapacity = 2 << 20
+    static let readByteCount = 2 << 20
 
     private var storage: UnsafeMutableRawBufferPointer
     private var head = 0
@@ -23,7 +24,7 @@ public final class StreamInput {
     public init(_ channel: Channel, position: UInt64 = 0) {
         self.channel = channel
         self.position = position
-        unsafe storage = .allocate(byteCount: Self.initialCapacity, alignment: 4096)
+        unsafe storage = .allocate(byteCount: Self.readByteCount, alignment: 4096)
     }
 
     deinit {
@@ -83,6 +84,18 @@ public final class StreamInput {
         _ what: String,
         _ body: (inout WireCursor, Span<UInt8>) throws(WireError) -> Value
     ) throws(StreamError) -> Value {
+        let (value, byteCount) = try peek(what, body)
+        consume(byteCount)
+        return value
+    }
+
+    /// Decodes one value and leaves its bytes unread.
+    ///
+    /// - Returns: the value and the number of its bytes.
+    public func peek<Value>(
+        _ what: String,
+        _ body: (inout WireCursor, Span<UInt8>) throws(WireError) -> Value
+    ) throws(StreamError) -> (value: Value, byteCount: Int) {
         while true {
             var cursor = WireCursor(base: position)
             let needed: Int
@@ -92,9 +105,8 @@ public final class StreamInput {
                         .assumingMemoryBound(to: UInt8.self),
                     count: available
                 )
-                let value = unsafe try body(&cursor, Span(_unsafeElements: bytes))
-                consume(cursor.offset)
-                return value
+                let value = try body(&cursor, unsafe bytes.span)
+                return (value, cursor.offset)
             } catch {
                 guard case .truncated(_, _, let total) = error else {
                     throw StreamError(error)
@@ -135,7 +147,7 @@ public final class StreamInput {
                 byteCount: max(byteCount, storage.count * 2),
                 alignment: 4096
             )
-            if let base = unsafe storage.baseAddress, let target = unsafe larger.baseAddress {
+            if let base = unsafe storage.baseAddress, let target = larger.baseAddress {
                 unsafe memcpy(target, base, tail)
             }
             unsafe storage.deallocate()

@@ -7,6 +7,7 @@ import Glibc
 /// together when the vector or the arena is full. 1024 vector elements (a header and a page each)
 /// a call is what measures best on files and sockets alike (limits in docs/architecture.md).
 /// Owned by one thread; nothing is allocated after `init`.
+@safe
 public final class StreamOutput {
     /// The channel that takes the bytes.
     public let channel: Channel
@@ -64,6 +65,17 @@ public final class StreamOutput {
         byteCount: Int
     ) throws(StreamError) {
         try put(word)
+        unsafe append(page, byteCount)
+    }
+
+    /// Appends bytes by reference, without a word before them; see above.
+    public func putPage(_ page: UnsafeMutableRawPointer, byteCount: Int) throws(StreamError) {
+        _ = try reserve(0)
+        unsafe append(page, byteCount)
+    }
+
+    @inline(__always)
+    private func append(_ page: UnsafeMutableRawPointer, _ byteCount: Int) {
         unsafe vector[vectorCount] = iovec(iov_base: page, iov_len: byteCount)
         vectorCount += 1
         pendingByteCount += byteCount

@@ -8,17 +8,19 @@ import Glibc
 public final class GuestMemorySink: PageSink {
     private let blocks: [RAMBlock]
     private var written: [PageBitmap]
+    private let startedZeroed: [Bool]
 
     /// Makes a sink whose block `i` is `blocks[i]`.
     public init(_ blocks: [RAMBlock]) {
         self.blocks = blocks
         written = blocks.map { PageBitmap(pageCount: $0.pageCount) }
+        startedZeroed = blocks.map { $0.takeUntouched() }
     }
 
     /// Copies the run into place.
     public func write(_ run: DataRun) throws(StreamError) {
         var target = unsafe blocks[run.block].base + run.offset
-        for piece in unsafe run.pieces {
+        for unsafe piece in unsafe run.pieces {
             guard let source = unsafe piece.iov_base else { continue }
             unsafe target.copyMemory(from: source, byteCount: piece.iov_len)
             unsafe target += piece.iov_len
@@ -30,7 +32,7 @@ public final class GuestMemorySink: PageSink {
     public func zero(block: Int, offset: Int, byteCount: Int) throws(StreamError) {
         let ram = blocks[block]
         let pages = offset / targetPageByteCount..<(offset + byteCount).pageCountRoundedUp
-        if ram.startsZeroed {
+        if startedZeroed[block] {
             clear(block, pages, of: ram)
             return
         }
@@ -56,18 +58,14 @@ public final class GuestMemorySink: PageSink {
     }
 
     /// Changes a page where it lies.
-    public func modifyPage(
-        block: Int,
-        offset: Int,
-        _ body: (UnsafeMutableRawBufferPointer) throws(StreamError) -> Void
-    ) throws(StreamError) {
-        unsafe try body(
-            UnsafeMutableRawBufferPointer(
-                start: blocks[block].base + offset,
+    public func apply(_ delta: PageDelta) throws(StreamError) {
+        unsafe try delta.apply(
+            to: UnsafeMutableRawBufferPointer(
+                start: blocks[delta.block].base + delta.offset,
                 count: targetPageByteCount
             )
         )
-        didFill(block: block, offset: offset, byteCount: targetPageByteCount)
+        didFill(block: delta.block, offset: delta.offset, byteCount: targetPageByteCount)
     }
 
     /// The guest memory itself.

@@ -1,0 +1,38 @@
+public import BerthMemory
+public import BerthQAPI
+public import BerthStream
+public import BerthWire
+
+/// What an incoming stream must agree with.
+public struct IncomingPlan: Sendable {
+    /// The machine that this endpoint was started as, and its UUID.
+    public var identity: GuestIdentity
+    /// Whether capability `mapped-ram` is on here.
+    public var isMapped: Bool
+    /// The blocks that this endpoint's own options made; each must be in the stream.
+    public var blocks: [RAMBlock]
+    /// Whether other blocks of the stream (ROMs, video memory) are made as they are listed.
+    public var adoptsBlocks: Bool
+    /// The sections that the machine can have; nil where Berth keeps whatever comes.
+    public var knownSections: Set<String>?
+}
+
+/// A guest that was loaded completely.
+public struct LoadedGuest: Sendable {
+    /// Its memory, in the source's order.
+    public var blocks: [RAMBlock]
+    /// What came beside the memory.
+    public var stream: ReceivedStream
+    /// Run state of the source before it stopped; nil if the stream doesn't say.
+    public var runState: RunState?
+}
+
+/// What the data thread tells the controller.
+public enum IncomingReport: Sendable {
+    /// The first bytes of a stream are here.
+    case streamBegan
+    /// The thread has ended with a guest.
+    case loaded(LoadedGuest)
+    /// The thread has ended without one.
+    case failed(MigrationError)
+}

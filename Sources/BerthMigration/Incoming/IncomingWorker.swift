@@ -1,0 +1,213 @@
+import BerthMemory
+import BerthQAPI
+import BerthStream
+import BerthTransport
+import BerthWire
+
+/// The data thread of an incoming migration: accepts, reads, checks, answers.
+///
+/// Nothing of the guest is taken over before the whole stream was read and checked: a load that
+/// fails leaves an endpoint whose guest never ran.
+final class IncomingWorker: StreamReceiver {
+    /// ROMs and video memory of a machine are tens of MiB; 1 GiB leaves room for large displays.
+    static let adoptedByteLimit = 1 << 30
+
+    private let plan: IncomingPlan
+    private let orders: MigrationOrders
+    private let report: @Sendable (IncomingReport) -> Void
+    private var blocks: [RAMBlock] = []
+    private var channel: Channel?
+
+    init(
+        _ plan: IncomingPlan,
+        orders: MigrationOrders,
+        report: @escaping @Sendable (IncomingReport) -> Void
+    ) {
+        self.plan = plan
+        self.orders = orders
+        self.report = report
+    }
+
+    /// Does the whole work; the last report is `.loaded` or `.failed`.
+    @available(*, noasync)
+    func run(_ transport: IncomingTransport) {
+        do {
+            let channel: Channel
+            do {
+                channel = try transport.accept()
+            } catch {
+                throw StreamError(error)
+            }
+            // One guest comes once: a second connection is not waited for.
+            transport.close()
+            self.channel = channel
+            report(.loaded(try load(channel)))
+        } catch {
+            refuse()
+            report(.failed(MigrationError(error, during: "loading the guest")))
+        }
+    }
+
+    private func load(_ channel: Channel) throws(StreamError) -> LoadedGuest {
+        let input = StreamInput(channel, position: channel.position ?? 0)
+        guard try input.fetch(1) else { throw emptyStream(channel) }
+        report(.streamBegan)
+        let stream = try StreamReader(input, receiver: self).read()
+        let runState = try runState(of: stream)
+        if stream.expectsVerdict {
+            try answer(.shut(0))
+        }
+        // The guest is whole; a source that hangs up carelessly doesn't change that.
+        try? channel.close()
+        return LoadedGuest(blocks: blocks, stream: stream, runState: runState)
+    }
+
+    private func emptyStream(_ channel: Channel) -> StreamError {
+        do {
+            try channel.close()
+        } catch {
+            return StreamError(error)
+        }
+        return StreamError(.truncated, "'\(channel.name)' gave no data at all", at: 0)
+    }
+
+    private func runState(of stream: ReceivedStream) throws(StreamError) -> RunState? {
+        guard let name = stream.deviceState.globalState?.runState else { return nil }
+        guard let state = RunState(rawValue: name) else {
+            throw StreamError(.malformed, "section 'globalstate' has the run state '\(name)'")
+        }
+        return state
+    }
+
+    /// Tells a source that waits for a verdict; whether it hears it no longer matters.
+    private func refuse() {
+        try? answer(.shut(1))
+        try? channel?.close()
+    }
+
+    // MARK: StreamReceiver
+
+    func accept(_ configuration: ConfigurationSection) throws(StreamError) {
+        guard configuration.machineName == plan.identity.machineType else {
+            throw StreamError(
+                .mismatch,
+                "the stream is of machine '\(configuration.machineName)', this endpoint is "
+                    + "'\(plan.identity.machineType)'",
+                hint: "start the endpoint with -machine \(configuration.machineName)"
+            )
+        }
+        let streamIsMapped = configuration.capabilities.contains("mapped-ram")
+        if streamIsMapped, !plan.isMapped {
+            throw StreamError(
+                .mismatch,
+                "the source saved with capability mapped-ram on, it is off on the destination",
+                hint: "turn it on here: migrate_set_capability mapped-ram on"
+            )
+        }
+        if plan.isMapped, !streamIsMapped {
+            throw StreamError(
+                .mismatch,
+                "capability mapped-ram is on on the destination, the source saved with it off",
+                hint: "turn it off here: migrate_set_capability mapped-ram off"
+            )
+        }
+        if let theirs = configuration.uuid, let ours = plan.identity.uuid, theirs != ours {
+            throw StreamError(
+                .mismatch,
+                "the stream is of the guest with UUID \(theirs), this endpoint has \(ours)",
+                hint: "start the endpoint with -uuid \(theirs)"
+            )
+        }
+    }
+
+    func accept(
+        _ listed: [StreamBlock],
+        ramSectionID: UInt32
+    ) throws(StreamError) -> any PageSink {
+        var adopted = 0
+        for block in listed {
+            if let own = plan.blocks.first(where: { $0.id == block.name }) {
+                guard own.byteCount == block.byteCount else {
+                    throw StreamError(
+                        .mismatch,
+                        "RAM block '\(block.name)' has \(block.byteCount) bytes in the stream and "
+                            + "\(own.byteCount) here",
+                        hint: "start the endpoint with the memory size of the source (-m)"
+                    )
+                }
+                blocks.append(own)
+                continue
+            }
+            try adopt(block, &adopted, listed)
+        }
+        if let missing = plan.blocks.first(where: { own in !blocks.contains { $0 === own } }) {
+            throw StreamError(
+                .mismatch,
+                "the stream has no RAM block '\(missing.id)' (it has \(names(listed)))",
+                hint: "use the source's -machine, -m and memory backends"
+            )
+        }
+        return GuestMemorySink(blocks)
+    }
+
+    private func adopt(
+        _ block: StreamBlock,
+        _ total: inout Int,
+        _ listed: [StreamBlock]
+    ) throws(StreamError) {
+        guard plan.adoptsBlocks else {
+            let own = plan.blocks.map { "'\($0.id)'" }.joined(separator: ", ")
+            throw StreamError(
+                .mismatch,
+                "the stream has a RAM block '\(block.name)', this endpoint has "
+                    + (own.isEmpty ? "none" : "only \(own)"),
+                hint: "use the source's -machine, -m and memory backends"
+            )
+        }
+        total += block.byteCount
+        guard total <= Self.adoptedByteLimit else {
+            throw StreamError(
+                .limitExceeded,
+                "RAM block '\(block.name)' brings the memory that this endpoint's options don't "
+                    + "declare to \(total) bytes, at most \(Self.adoptedByteLimit) are taken",
+                hint: "declare it with -m or a memory backend of that name"
+            )
+        }
+        do {
+            blocks.append(try RAMBlock(id: block.name, byteCount: block.byteCount))
+        } catch {
+            throw StreamError(.limitExceeded, "no memory for RAM block '\(block.name)': \(error)")
+        }
+    }
+
+    private func names(_ listed: [StreamBlock]) -> String {
+        // A hostile list can be long; the first names tell enough.
+        let shown = listed.prefix(4).map { "'\($0.name)'" }.joined(separator: ", ")
+        return listed.count > 4 ? shown + ", …" : listed.isEmpty ? "none" : shown
+    }
+
+    func accept(section: SectionHeader.Identity) throws(StreamError) {
+        guard let known = plan.knownSections, !known.contains(section.name) else { return }
+        throw StreamError(
+            .mismatch,
+            "unknown section '\(section.name)' (instance \(section.instance)) for machine "
+                + "'\(plan.identity.machineType)'",
+            hint: "start the endpoint with the source's -machine"
+        )
+    }
+
+    /// Nothing to do now: the received stream has them.
+    func kept(earlySections: [UInt8]) {}
+
+    func answer(_ message: ReturnPathMessage) throws(StreamError) {
+        // A file that was written as if to a socket has requests that nobody waits for.
+        guard let channel, channel.isBidirectional else { return }
+        try ReturnPath.send(message, on: channel)
+    }
+
+    func progressed(_ progress: StreamProgress) throws(StreamError) {
+        if orders.isCancelled {
+            throw StreamError(.aborted, "the endpoint is shutting down")
+        }
+    }
+}

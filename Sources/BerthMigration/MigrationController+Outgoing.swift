@@ -1,0 +1,291 @@
+import BerthMemory
+public import BerthQAPI
+import BerthStream
+import BerthSystem
+public import BerthTransport
+import BerthWire
+
+extension MigrationController {
+    /// QMP `migrate`.
+    ///
+    /// Files, descriptors and commands are opened before the call returns, sockets in the
+    /// background.
+    /// - Throws: `MigrationError` if it may not start; a transport that could not be opened leaves
+    ///   status failed, everything before leaves the status as it was.
+    public func migrate(
+        to address: BerthTransport.MigrationAddress,
+        resume: Bool,
+        resources: TransportResources
+    ) async throws(MigrationError) {
+        try checkTransport(address, direction: .outgoing, resources)
+        guard !resume else {
+            throw MigrationError(
+                "cannot resume: no postcopy migration is paused",
+                hint: "start a new migration without 'resume'"
+            )
+        }
+        // A cancel that was accepted is as good as done for the operator.
+        while outgoing.status == .cancelling {
+            await withCheckedContinuation { endWaiters.append($0) }
+        }
+        try checkStart()
+        let plan = try makePlan(address)
+        let orders = try makeOrders()
+        outgoingError = nil
+        statistics = TransferStatistics()
+        outgoingTimes = MigrationTimes(start: .now)
+        outgoing.pausesBeforeSwitchover = capabilities[.pauseBeforeSwitchover]
+        perform(outgoing.handle(.start))
+        do {
+            try launch(plan, try open(address, resources), orders)
+        } catch {
+            outgoingError = error.message
+            perform(outgoing.handle(.failed))
+            throw error
+        }
+    }
+
+    /// QMP `migrate_cancel`. Always succeeds; nothing happens where nothing runs.
+    public func cancel() {
+        perform(outgoing.handle(.cancel))
+    }
+
+    /// QMP `migrate-continue`.
+    /// - Throws: `MigrationError` if the migration isn't in that state.
+    public func proceed(from state: MigrationStatus) throws(MigrationError) {
+        guard outgoing.status == state else {
+            throw MigrationError(
+                "cannot continue: the migration is in state '\(outgoing.status.rawValue)', not "
+                    + "'\(state.rawValue)'"
+            )
+        }
+        perform(outgoing.handle(.proceed))
+    }
+
+    /// QMP `yank` of the migration: shuts its sockets down, so that it fails.
+    ///
+    /// Files and pipes are not affected, as in QEMU.
+    public func yank() {
+        for work in [outgoingWork, incomingWork] where work?.isOverSocket == true {
+            work?.orders.yank()
+        }
+    }
+
+    /// Whether `yank` has something to work on.
+    public var canYank: Bool {
+        outgoingWork != nil || incomingWork != nil
+    }
+
+    // MARK: Start
+
+    private func checkStart() throws(MigrationError) {
+        guard !outgoing.isRunning else {
+            throw MigrationError(
+                "a migration is running already",
+                hint: "wait for its end, or cancel it with migrate_cancel"
+            )
+        }
+        switch runState.state {
+        case .inmigrate:
+            throw MigrationError(
+                "the guest is waiting for an incoming migration, there is nothing to send yet"
+            )
+        case .postmigrate:
+            throw MigrationError(
+                "the guest has been migrated away already",
+                hint: "resume it with cont, or reset it, to send it again"
+            )
+        default:
+            break
+        }
+    }
+
+    /// Judges the transport against the capabilities, before anything is opened or created.
+    func checkTransport(
+        _ address: BerthTransport.MigrationAddress,
+        direction: MigrationDirection,
+        _ resources: TransportResources
+    ) throws(MigrationError) {
+        var needs: [(TransportNeed, MigrationCapability)] = []
+        if capabilities[.mappedRAM] {
+            needs.append((.seekable, .mappedRAM))
+        }
+        // A destination answers if it is asked to, whatever the capability says.
+        if direction == .outgoing, capabilities[.returnPath] {
+            needs.append((.bidirectional, .returnPath))
+        }
+        for (need, capability) in needs {
+            do {
+                try address.require(
+                    need,
+                    for: capability.rawValue,
+                    direction: direction,
+                    resources: resources
+                )
+            } catch {
+                throw MigrationError(error)
+            }
+        }
+    }
+
+    private func makeOrders() throws(MigrationError) -> MigrationOrders {
+        do {
+            let orders = try MigrationOrders()
+            applyLimits(to: orders)
+            return orders
+        } catch {
+            throw MigrationError("cannot start the migration: \(error)")
+        }
+    }
+
+    /// Opens what can be opened at once; a socket is connected to by the data thread.
+    private func open(
+        _ address: BerthTransport.MigrationAddress,
+        _ resources: TransportResources
+    ) throws(MigrationError) -> (OutgoingTransport, Channel?) {
+        do {
+            let transport = try OutgoingTransport(
+                address: address,
+                seekingCapability: capabilities[.mappedRAM]
+                    ? MigrationCapability.mappedRAM.rawValue : nil,
+                resources: resources
+            )
+            return (transport, transport.opensImmediately ? try transport.openNow() : nil)
+        } catch {
+            throw MigrationError(error)
+        }
+    }
+
+    private func makePlan(
+        _ address: BerthTransport.MigrationAddress
+    ) throws(MigrationError) -> OutgoingPlan {
+        var configuration =
+            relayed?.configuration
+            ?? ConfigurationSection(machineName: identity.machineType)
+        configuration.capabilities = capabilities[.mappedRAM] ? ["mapped-ram"] : []
+        configuration.uuid = capabilities[.validateUUID] ? identity.uuid : nil
+        return OutgoingPlan(
+            address: address,
+            stream: StreamPlan(
+                configuration: configuration,
+                ramSectionID: relayed?.ramSectionID ?? 1,
+                opensReturnPath: capabilities[.returnPath],
+                hasFooters: relayed?.deviceState.hasFooters ?? true
+            ),
+            sendsSwitchoverStart: relayed?.hadSwitchoverStart ?? sendsSwitchoverStart,
+            blocks: memory.blocks,
+            isMapped: capabilities[.mappedRAM],
+            detectsZeroPages: parameters.zeroPageDetection != .none,
+            earlySections: relayed?.deviceState.early
+                .encoded(footers: relayed?.deviceState.hasFooters ?? true) ?? []
+        )
+    }
+
+    private func launch(
+        _ plan: OutgoingPlan,
+        _ opened: (transport: OutgoingTransport, channel: Channel?),
+        _ orders: MigrationOrders
+    ) throws(MigrationError) {
+        let (transport, channel) = opened
+        orders.attach { transport.abort() }
+        let (reports, door) = AsyncStream<OutgoingReport>.makeStream()
+        let statistics = statistics
+        let box = DeviceStateBox(currentDeviceState)
+        finalDeviceState = box
+        let thread: NamedThread
+        do {
+            thread = try NamedThread.start(name: "berth-send") {
+                let worker = OutgoingWorker(
+                    plan,
+                    orders: orders,
+                    statistics: statistics,
+                    deviceState: { box.state },
+                    report: { door.yield($0) }
+                )
+                worker.run(transport, channel)
+                door.finish()
+            }
+        } catch {
+            throw MigrationError("cannot start the migration: \(error)")
+        }
+        outgoingWork = Work(
+            thread: thread,
+            orders: orders,
+            isOverSocket: plan.address.isSocket
+        )
+        Task {
+            for await report in reports {
+                handle(report)
+            }
+        }
+    }
+
+    // MARK: Reports and actions
+
+    private func handle(_ report: OutgoingReport) {
+        switch report {
+        case .setUp:
+            perform(outgoing.handle(.setUp))
+        case .pass(let count):
+            if capabilities[.events] {
+                environment.emit(.migrationPass(pass: Int64(clamping: count)))
+            }
+        case .converged:
+            perform(outgoing.handle(.converged))
+        case .ended(let error):
+            // The thread has said its last word; joining it takes no time.
+            outgoingWork?.thread.join()
+            outgoingWork = nil
+            if let error, outgoing.status != .cancelling {
+                outgoingError = error.message
+            }
+            perform(outgoing.handle(error == nil ? .finished : .failed))
+        }
+    }
+
+    func perform(_ actions: [OutgoingStateMachine.Action]) {
+        for action in actions {
+            switch action {
+            case .report(let status):
+                if status == .completed {
+                    outgoingTimes.end = .now
+                }
+                reportMigration(status)
+            case .stopGuest:
+                outgoingTimes.stop = .now
+                let wasLive = runState.isLive
+                if wasLive {
+                    activity?.pause()
+                }
+                if runState.stopForMigration() {
+                    environment.emit(.stop)
+                }
+            case .restoreGuest:
+                if runState.restoreAfterMigration() {
+                    activity?.resume()
+                    environment.emit(.resume)
+                }
+            case .releaseGuest:
+                runState.releaseAfterMigration()
+            case .releaseWorker:
+                finalDeviceState?.state = currentDeviceState
+                outgoingWork?.orders.allowFinish()
+            case .abortWork:
+                outgoingWork?.orders.cancel()
+            }
+        }
+        if !outgoing.isRunning {
+            for waiter in endWaiters {
+                waiter.resume()
+            }
+            endWaiters = []
+        }
+    }
+
+    /// The device state to send: the foreign guest's, with the run state of this moment.
+    private var currentDeviceState: DeviceState {
+        let state = runState.stateForStream.rawValue
+        return relayed?.deviceState.patchingRunState(state)
+            ?? DeviceState.fresh(runState: state, machineName: identity.machineType)
+    }
+}

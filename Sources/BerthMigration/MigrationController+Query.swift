@@ -1,0 +1,91 @@
+import BerthMemory
+public import BerthQAPI
+import BerthTransport
+
+extension MigrationController {
+    /// QMP `query-migrate`: the source's side if this endpoint ever was one, else what comes in.
+    ///
+    /// Which members appear in which state is QEMU's rule; see docs/monitor.
+    public var info: MigrationInfo {
+        outgoing.status == .none ? incomingInfo : outgoingInfo
+    }
+
+    private var outgoingInfo: MigrationInfo {
+        var info = MigrationInfo(status: outgoing.status, errorDesc: outgoingError)
+        let counters = statistics.snapshot
+        switch outgoing.status {
+        case .active, .preSwitchover, .device, .cancelling:
+            info.expectedDowntime = Int64(clamping: counters.expectedDowntime)
+        case .completed:
+            info.downtime = outgoingTimes.downtime.map { Int64(clamping: $0) }
+        default:
+            return info
+        }
+        info.totalTime = outgoingTimes.total.map { Int64(clamping: $0) }
+        info.setupTime = Int64(clamping: counters.setupTime)
+        info.ram = ram(counters)
+        return info
+    }
+
+    private var incomingInfo: MigrationInfo {
+        guard incoming.status != .none else { return MigrationInfo() }
+        return MigrationInfo(
+            status: incoming.status,
+            errorDesc: incomingError,
+            socketAddress: incomingAddresses.isEmpty ? nil : incomingAddresses.compactMap(\.qapi)
+        )
+    }
+
+    private func ram(_ counters: TransferCounters) -> MigrationRAMStats {
+        let pageSize = UInt64(targetPageByteCount)
+        let isDone = outgoing.status == .completed
+        return MigrationRAMStats(
+            transferred: Int64(clamping: counters.transferredByteCount),
+            remaining: Int64(clamping: counters.remainingPageCount * pageSize),
+            total: Int64(clamping: counters.totalByteCount),
+            duplicate: Int64(clamping: counters.zeroPageCount),
+            normal: Int64(clamping: counters.dataPageCount),
+            normalBytes: Int64(clamping: counters.dataPageCount * pageSize),
+            dirtyPagesRate: isDone ? 0 : Int64(clamping: counters.dirtyPagesPerSecond),
+            mbps: isDone ? averageMegabits(counters) : counters.megabitsPerSecond,
+            dirtySyncCount: Int64(clamping: counters.syncCount),
+            postcopyRequests: 0,
+            pageSize: Int64(targetPageByteCount),
+            multifdBytes: 0,
+            pagesPerSecond: counters.pagesPerSecond,
+            precopyBytes: counters.precopyByteCount,
+            downtimeBytes: counters.downtimeByteCount,
+            postcopyBytes: 0,
+            dirtySyncMissedZeroCopy: 0
+        )
+    }
+
+    /// Throughput over the whole transfer, set-up excluded, as QEMU computes it at the end.
+    private func averageMegabits(_ counters: TransferCounters) -> Double {
+        guard let total = outgoingTimes.total, total > counters.setupTime else { return 0 }
+        return Double(counters.transferredByteCount) * 8 / Double(total - counters.setupTime) / 1000
+    }
+}
+
+extension BerthTransport.MigrationAddress {
+    /// The address as `query-migrate` shows it; nil for what isn't a socket.
+    fileprivate var qapi: SocketAddress? {
+        switch self {
+        case .tcp(let inet):
+            .inet(
+                InetSocketAddress(
+                    host: inet.host,
+                    port: inet.port,
+                    ipv4: inet.ipv4,
+                    ipv6: inet.ipv6
+                )
+            )
+        case .unix(let unix):
+            .unix(UnixSocketAddress(path: unix.path))
+        case .vsock(let cid, let port):
+            .vsock(VsockSocketAddress(cid: cid, port: port))
+        case .file, .fd, .exec, .rdma:
+            nil
+        }
+    }
+}

@@ -1,0 +1,196 @@
+public import BerthMemory
+public import BerthQAPI
+public import BerthStream
+public import BerthSystem
+public import BerthTransport
+public import BerthWire
+
+/// The control plane of an endpoint: the guest's run state and its migrations.
+///
+/// Overview: the two state machines decide, this actor performs. Data threads talk to it through
+/// `OutgoingReport` and `IncomingReport`, it talks to them through `MigrationOrders`; nothing here
+/// waits for a data thread that is still at work, so a query is answered at any time.
+///
+/// Function: every action of a decision is performed without a suspension in between, so that
+/// events leave in the order of the decisions.
+public actor MigrationController {
+    /// What the controller needs of its surroundings.
+    public struct Environment: Sendable {
+        /// Sends an event to the monitors, in the order of the calls.
+        public var emit: @Sendable (QMPEvent) -> Void
+        /// Ends the process with this exit status and, unless empty, a line on standard error.
+        public var exit: @Sendable (_ status: Int32, _ message: String) -> Void
+
+        /// Gathers the surroundings.
+        public init(
+            emit: @escaping @Sendable (QMPEvent) -> Void,
+            exit: @escaping @Sendable (_ status: Int32, _ message: String) -> Void
+        ) {
+            self.emit = emit
+            self.exit = exit
+        }
+    }
+
+    let environment: Environment
+    /// Machine, name and UUID.
+    public let identity: GuestIdentity
+    var memory: GuestMemory
+    /// The blocks that the endpoint's own options made.
+    let ownBlocks: [RAMBlock]
+    let activity: (any GuestActivity)?
+    var runState: RunStateMachine
+    /// What the last completed incoming migration brought beside the memory.
+    var relayed: ReceivedStream?
+    /// Whether a fresh guest's stream announces its final stage.
+    let sendsSwitchoverStart: Bool
+
+    var capabilities = CapabilitySet()
+    var parameters = MigrationParameters()
+
+    var outgoing = OutgoingStateMachine()
+    var outgoingWork: Work?
+    var outgoingError: String?
+    var finalDeviceState: DeviceStateBox?
+    var outgoingTimes = MigrationTimes()
+    var statistics = TransferStatistics()
+    /// Those who wait for a cancelled migration to end.
+    var endWaiters: [CheckedContinuation<Void, Never>] = []
+
+    var incoming = IncomingStateMachine()
+    var incomingWork: Work?
+    var incomingError: String?
+    var incomingHint: String?
+    /// A guest on its way from the data thread into the endpoint.
+    var loaded: LoadedGuest?
+    var incomingAddresses: [BerthTransport.MigrationAddress] = []
+    var exitsOnError = true
+
+    /// A data thread and the way to it.
+    struct Work {
+        let thread: NamedThread
+        let orders: MigrationOrders
+        let isOverSocket: Bool
+    }
+
+    /// Makes the controller of a fresh guest.
+    ///
+    /// - Parameters:
+    ///   - isIncoming: the endpoint was started with `-incoming`.
+    ///   - autostart: false with `-S`.
+    ///   - activity: writers of this process that stop and go with the guest.
+    public init(
+        identity: GuestIdentity,
+        memory: GuestMemory,
+        isIncoming: Bool,
+        autostart: Bool,
+        sendsSwitchoverStart: Bool = true,
+        activity: (any GuestActivity)? = nil,
+        environment: Environment
+    ) {
+        self.identity = identity
+        self.memory = memory
+        ownBlocks = memory.blocks
+        self.activity = activity
+        self.environment = environment
+        self.sendsSwitchoverStart = sendsSwitchoverStart
+        runState = RunStateMachine(isIncoming: isIncoming, autostart: autostart)
+    }
+
+    // MARK: Run state
+
+    /// The run state, and whether the guest's writers run.
+    public var status: (state: RunState, isRunning: Bool) {
+        (runState.state, runState.state == .running)
+    }
+
+    /// Starts the guest at the end of the endpoint's own start-up, unless `-S` or `-incoming`.
+    public func startUp() {
+        guard runState.state == .prelaunch, runState.autostart else { return }
+        try? resume()
+    }
+
+    /// QMP `stop`.
+    public func stop() {
+        if runState.isLive {
+            activity?.pause()
+        }
+        if runState.stop() {
+            environment.emit(.stop)
+        }
+    }
+
+    /// QMP `cont`.
+    /// - Throws: `MigrationError` in a state that the guest can't leave this way.
+    public func resume() throws(MigrationError) {
+        if try runState.resume() {
+            activity?.resume()
+            environment.emit(.resume)
+        }
+    }
+
+    /// QMP `system_reset`: the guest has no CPU to reset; only its run state changes.
+    public func reset() {
+        runState.reset()
+    }
+
+    /// The guest's RAM blocks at this moment.
+    public var blocks: [RAMBlock] { memory.blocks }
+
+    // MARK: Settings
+
+    /// All capabilities in QEMU's order.
+    public var capabilityStates: [MigrationCapabilityStatus] { capabilities.all }
+
+    /// QMP `migrate-set-capabilities`; all or nothing.
+    /// - Throws: `MigrationError` for a rule broken, or while an outgoing migration runs.
+    public func setCapabilities(
+        _ changes: [MigrationCapabilityStatus]
+    ) throws(MigrationError) {
+        guard !outgoing.isRunning else {
+            throw MigrationError(
+                "capabilities cannot change while a migration runs",
+                hint: "wait for its end, or cancel it with migrate_cancel"
+            )
+        }
+        capabilities = try capabilities.applying(changes)
+    }
+
+    /// All parameters.
+    public var parameterValues: MigrationParameters { parameters }
+
+    /// QMP `migrate-set-parameters`: judges the whole new set, then applies it.
+    ///
+    /// Bandwidths and the downtime limit take effect on a running migration at once.
+    /// - Throws: `MigrationError` for values that contradict each other or aren't built.
+    public func setParameters(_ next: MigrationParameters) throws(MigrationError) {
+        try ParameterRules.check(next, from: parameters)
+        parameters = next
+        if let orders = outgoingWork?.orders {
+            applyLimits(to: orders)
+        }
+    }
+
+    func applyLimits(to orders: MigrationOrders) {
+        orders.setLimits(
+            bytesPerSecond: parameters.maxBandwidth,
+            downtimeLimit: parameters.downtimeLimit,
+            switchoverBytesPerSecond: parameters.availSwitchoverBandwidth
+        )
+    }
+
+    func reportMigration(_ status: MigrationStatus) {
+        if capabilities[.events] {
+            environment.emit(.migration(status: status))
+        }
+    }
+
+    // MARK: Shutdown
+
+    /// Ends every migration at once: the process is about to exit.
+    public func shutDown() {
+        if outgoing.isRunning {
+            perform(outgoing.handle(.cancel))
+        }
+        incomingWork?.orders.cancel()
+    }
+}

@@ -1,0 +1,47 @@
+/// Counts bytes in windows of 100 ms: the rate limit and the figures of `query-migrate`.
+///
+/// The formulas and the length of the window are QEMU's, so that its figures and Berth's compare.
+struct BandwidthWindow {
+    /// Length of a window.
+    static let length = Duration.milliseconds(100)
+
+    private var start: ContinuousClock.Instant
+    private var bytesAtStart: UInt64 = 0
+    private var pagesAtStart: UInt64 = 0
+    /// Bytes per second measured over the last whole window; nil before its end.
+    private(set) var bytesPerSecond: Double?
+
+    init(now: ContinuousClock.Instant) {
+        start = now
+    }
+
+    /// Closes the window if it has lasted long enough.
+    ///
+    /// - Returns: its figures, or nil while it goes on.
+    mutating func close(
+        now: ContinuousClock.Instant,
+        bytes: UInt64,
+        pages: UInt64
+    ) -> (megabitsPerSecond: Double, pagesPerSecond: UInt64, byteCount: UInt64)? {
+        let elapsed = start.duration(to: now)
+        guard elapsed >= Self.length else { return nil }
+        let seconds = elapsed / .seconds(1)
+        let byteCount = bytes - bytesAtStart
+        let rate = Double(byteCount) / seconds
+        bytesPerSecond = rate
+        let pageRate = Double(pages - pagesAtStart) / seconds
+        start = now
+        bytesAtStart = bytes
+        pagesAtStart = pages
+        return (rate * 8 / 1_000_000, UInt64(pageRate), byteCount)
+    }
+
+    /// How long to wait until the limit allows more, or nil to go on at once.
+    ///
+    /// - Parameter limit: bytes per second; 0 is no limit.
+    func delay(now: ContinuousClock.Instant, bytes: UInt64, limit: UInt64) -> Duration? {
+        guard limit > 0, bytes - bytesAtStart > limit / 10 else { return nil }
+        let rest = Self.length - start.duration(to: now)
+        return rest > .zero ? rest : nil
+    }
+}

@@ -1,0 +1,77 @@
+public import BerthQAPI
+
+/// What migration parameters must satisfy beside the ranges that the schema declares.
+public enum ParameterRules {
+    /// A parameter that changes nothing yet, and how to see whether it was changed.
+    private struct Unbuilt: Sendable {
+        let name: String
+        let differs: @Sendable (MigrationParameters, MigrationParameters) -> Bool
+    }
+
+    private static let unbuilt: [Unbuilt] = [
+        Unbuilt(name: "throttle-trigger-threshold") {
+            $0.throttleTriggerThreshold != $1.throttleTriggerThreshold
+        },
+        Unbuilt(name: "cpu-throttle-initial") { $0.cpuThrottleInitial != $1.cpuThrottleInitial },
+        Unbuilt(name: "cpu-throttle-increment") {
+            $0.cpuThrottleIncrement != $1.cpuThrottleIncrement
+        },
+        Unbuilt(name: "cpu-throttle-tailslow") { $0.cpuThrottleTailslow != $1.cpuThrottleTailslow },
+        Unbuilt(name: "max-cpu-throttle") { $0.maxCpuThrottle != $1.maxCpuThrottle },
+        Unbuilt(name: "tls-creds") { $0.tlsCreds != $1.tlsCreds },
+        Unbuilt(name: "tls-hostname") { $0.tlsHostname != $1.tlsHostname },
+        Unbuilt(name: "tls-authz") { $0.tlsAuthz != $1.tlsAuthz },
+        Unbuilt(name: "x-checkpoint-delay") { $0.xCheckpointDelay != $1.xCheckpointDelay },
+        Unbuilt(name: "multifd-channels") { $0.multifdChannels != $1.multifdChannels },
+        Unbuilt(name: "multifd-compression") { $0.multifdCompression != $1.multifdCompression },
+        Unbuilt(name: "multifd-zlib-level") { $0.multifdZlibLevel != $1.multifdZlibLevel },
+        Unbuilt(name: "multifd-zstd-level") { $0.multifdZstdLevel != $1.multifdZstdLevel },
+        Unbuilt(name: "multifd-qatzip-level") { $0.multifdQatzipLevel != $1.multifdQatzipLevel },
+        Unbuilt(name: "xbzrle-cache-size") { $0.xbzrleCacheSize != $1.xbzrleCacheSize },
+        Unbuilt(name: "max-postcopy-bandwidth") {
+            $0.maxPostcopyBandwidth != $1.maxPostcopyBandwidth
+        },
+        Unbuilt(name: "block-bitmap-mapping") {
+            ($0.blockBitmapMapping ?? []).isEmpty != ($1.blockBitmapMapping ?? []).isEmpty
+        },
+        Unbuilt(name: "x-vcpu-dirty-limit-period") {
+            $0.xVcpuDirtyLimitPeriod != $1.xVcpuDirtyLimitPeriod
+        },
+        Unbuilt(name: "vcpu-dirty-limit") { $0.vcpuDirtyLimit != $1.vcpuDirtyLimit },
+        Unbuilt(name: "mode") { $0.mode != $1.mode },
+        Unbuilt(name: "direct-io") { $0.directIo != $1.directIo },
+    ]
+
+    /// Judges the whole set of parameters that a change would lead to.
+    ///
+    /// - Parameters:
+    ///   - next: the values after the change; each within its own range already.
+    ///   - current: the values before.
+    /// - Throws: `MigrationError` if values contradict each other, or if one was changed whose work
+    ///   isn't built.
+    public static func check(
+        _ next: MigrationParameters,
+        from current: MigrationParameters
+    ) throws(MigrationError) {
+        guard next.cpuThrottleInitial <= next.maxCpuThrottle else {
+            throw MigrationError(
+                "parameter 'cpu-throttle-initial' (\(next.cpuThrottleInitial)) exceeds "
+                    + "'max-cpu-throttle' (\(next.maxCpuThrottle))",
+                hint: "change both in one command"
+            )
+        }
+        let cache = next.xbzrleCacheSize
+        guard cache >= 4096, cache.nonzeroBitCount == 1 else {
+            throw MigrationError(
+                "parameter 'xbzrle-cache-size' is \(cache), a power of two from 4096 on is needed"
+            )
+        }
+        if let changed = unbuilt.first(where: { $0.differs(next, current) }) {
+            throw MigrationError(
+                "parameter '\(changed.name)' changes something that is not built into this version "
+                    + "of Berth",
+                hint: "leave it at its present value"
+            )
+        }
+    }
+}

@@ -1,0 +1,143 @@
+import BerthMemory
+import BerthTransport
+import BerthWire
+import Glibc
+
+extension StreamReader {
+    /// What to do about an image that isn't whole.
+    private static let cutOffHint =
+        "the save was cut off before its end, or the file was truncated; save the guest again"
+
+    /// Reads the header behind a block record and goes on behind the block's pages.
+    func readMappedHeader(
+        of record: RAMBlockRecord,
+        _ extents: inout MappedRAMExtents
+    ) throws(StreamError) -> MappedRAMHeader {
+        guard input.channel.isSeekable, let fileByteCount = input.channel.byteCount else {
+            throw StreamError(
+                .unsupported,
+                "a mapped-ram stream cannot be read from \(input.channel.name), which can't seek",
+                hint: "use file: with the image's path"
+            )
+        }
+        let position = input.position
+        let header = try input.decode("a mapped-ram header") { cursor, bytes throws(WireError) in
+            try MappedRAMHeader(decoding: &cursor, bytes)
+        }
+        let headerEnd = input.position
+        do {
+            try header.validate(
+                usedLength: record.usedLength,
+                headerEnd: headerEnd,
+                fileByteCount: fileByteCount,
+                at: position
+            )
+            let bitmap = header.bitmapRange(usedLength: record.usedLength)
+            let pages = header.pagesRange(usedLength: record.usedLength)
+            try extents.claim(bitmap, "mapped-ram bitmap", at: position)
+            try extents.claim(pages, "mapped-ram pages", at: position)
+        } catch {
+            throw StreamError(.malformed, "\(error)", hint: Self.cutOffHint)
+        }
+        try input.seek(to: header.nextRecordOffset(usedLength: record.usedLength))
+        return header
+    }
+
+    /// Loads the pages of one block from their places in the file.
+    func loadMapped(_ index: Int, _ header: MappedRAMHeader) throws(StreamError) {
+        let block = blocks[index]
+        let present = try readBitmap(of: block, header)
+        var page = 0
+        while page < present.pageCount {
+            if let gap = present.nextRun(of: false, from: page), gap.lowerBound == page {
+                try sink?.zero(
+                    block: index,
+                    offset: gap.lowerBound * targetPageByteCount,
+                    byteCount: gap.count * targetPageByteCount
+                )
+                progress.zeroPageCount += UInt64(gap.count)
+                page = gap.upperBound
+                continue
+            }
+            guard let data = present.nextRun(from: page, limit: Self.scratchPageCount) else {
+                break
+            }
+            try loadRun(index, data, from: header.pagesOffset)
+            progress.dataPageCount += UInt64(data.count)
+            progress.streamByteCount += UInt64(data.count * targetPageByteCount)
+            page = data.upperBound
+            try receiver.progressed(progress)
+        }
+    }
+
+    private func readBitmap(
+        of block: StreamBlock,
+        _ header: MappedRAMHeader
+    ) throws(StreamError) -> PageBitmap {
+        let range = header.bitmapRange(usedLength: UInt64(block.byteCount))
+        var bytes = [UInt8](repeating: 0, count: range.count)
+        try unsafe bytes.withUnsafeMutableBufferPointer { bytes throws(StreamError) in
+            unsafe try readExactly(
+                UnsafeMutableRawBufferPointer(bytes),
+                at: range.lowerBound,
+                "the bitmap of '\(block.name)'"
+            )
+        }
+        return PageBitmap(
+            pageCount: block.byteCount.pageCountRoundedUp,
+            littleEndianBytes: bytes
+        )
+    }
+
+    private func loadRun(
+        _ index: Int,
+        _ pages: Range<Int>,
+        from base: UInt64
+    ) throws(StreamError) {
+        let offset = pages.lowerBound * targetPageByteCount
+        let byteCount = pages.count * targetPageByteCount
+        let place = base + UInt64(offset)
+        guard let sink else { return }
+        if let memory = unsafe sink.memory(block: index, offset: offset, byteCount: byteCount) {
+            unsafe try readExactly(memory, at: place, "a page of '\(blocks[index].name)'")
+            sink.didFill(block: index, offset: offset, byteCount: byteCount)
+            return
+        }
+        let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[0..<byteCount])
+        unsafe try readExactly(buffer, at: place, "a page of '\(blocks[index].name)'")
+        var piece = unsafe iovec(iov_base: buffer.baseAddress, iov_len: byteCount)
+        try unsafe withUnsafeMutablePointer(to: &piece) { piece throws(StreamError) in
+            unsafe try sink.write(
+                DataRun(
+                    block: index,
+                    offset: offset,
+                    byteCount: byteCount,
+                    pieces: UnsafeMutableBufferPointer(start: piece, count: 1)
+                )
+            )
+        }
+        // The buffer is used again for the next run.
+        try sink.settle()
+    }
+
+    private func readExactly(
+        _ target: UnsafeMutableRawBufferPointer,
+        at place: UInt64,
+        _ what: String
+    ) throws(StreamError) {
+        let count: Int
+        do {
+            count = unsafe try input.channel.read(at: place, into: target)
+        } catch {
+            throw StreamError(error)
+        }
+        guard count == target.count else {
+            throw StreamError(
+                .truncated,
+                "the file ends inside \(what)",
+                at: place + UInt64(count),
+                hint: Self.cutOffHint
+            )
+        }
+    }
+}

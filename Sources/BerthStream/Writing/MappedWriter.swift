@@ -1,0 +1,164 @@
+import BerthMemory
+import BerthTransport
+import BerthWire
+import Glibc
+
+/// Writes a mapped-ram image: every page has one fixed place in the file, so a page sent again
+/// replaces itself and the file is no larger than header, blocks and device state.
+///
+/// The bitmaps, without which the pages mean nothing, are written by `finish`, after the last
+/// page: an image that was cut off never looks complete. Format: docs/wire/mapped-ram.md.
+@safe
+public final class MappedWriter: GuestWriter {
+    /// Where the stream between the pages goes; its channel is seekable.
+    public let output: StreamOutput
+
+    private struct Region {
+        let header: MappedRAMHeader
+        var present: PageBitmap
+    }
+
+    private var framing: StreamFraming?
+    private var regions: [Region] = []
+    /// One page for `apply`.
+    private let scratch = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: targetPageByteCount,
+        alignment: targetPageByteCount
+    )
+
+    /// Bytes of pages written so far, beside those that went through `output`.
+    public private(set) var pageByteCount: UInt64 = 0
+
+    /// Makes a writer; nothing is written before `begin`.
+    ///
+    /// - Parameter output: positioned at the file offset where the stream begins.
+    public init(_ output: StreamOutput) {
+        self.output = output
+    }
+
+    deinit {
+        unsafe scratch.deallocate()
+    }
+
+    /// See `GuestWriter`.
+    public func begin(
+        _ plan: StreamPlan,
+        blocks: [StreamBlock],
+        earlySections: [UInt8]
+    ) throws(StreamError) {
+        var plan = plan
+        if !plan.configuration.capabilities.contains("mapped-ram") {
+            plan.configuration.capabilities.append("mapped-ram")
+        }
+        // A file can't answer.
+        plan.opensReturnPath = false
+        let framing = StreamFraming(plan, output)
+        self.framing = framing
+        try framing.begin(total: blocks.reduce(0) { $0 + UInt64($1.byteCount) })
+        for block in blocks {
+            var bytes = [UInt8]()
+            let length = UInt64(block.byteCount)
+            RAMBlockRecord(name: block.name, usedLength: length).encode(into: &bytes)
+            let header = try layout(
+                headerEnd: output.position + UInt64(bytes.count + MappedRAMHeader.byteCount),
+                length
+            )
+            header.encode(into: &bytes)
+            try output.put(bytes)
+            regions.append(
+                Region(
+                    header: header,
+                    present: PageBitmap(pageCount: block.byteCount.pageCountRoundedUp)
+                )
+            )
+            try output.seek(to: header.nextRecordOffset(usedLength: length))
+        }
+        try framing.endPart()
+        try output.put(earlySections)
+    }
+
+    private func layout(headerEnd: UInt64, _ length: UInt64) throws(StreamError) -> MappedRAMHeader
+    {
+        do {
+            return try MappedRAMHeader.layout(headerEnd: headerEnd, usedLength: length)
+        } catch {
+            throw StreamError(error)
+        }
+    }
+
+    /// See `GuestWriter`.
+    public func beginIteration() throws(StreamError) {
+        try framing?.beginPart(isLast: false)
+    }
+
+    /// See `GuestWriter`.
+    public func endIteration() throws(StreamError) {
+        try framing?.endPart()
+        try output.flush()
+    }
+
+    /// See `GuestWriter`.
+    public func beginCompletion(announced: Bool) throws(StreamError) {
+        try framing?.beginPart(isLast: true, announced: announced)
+    }
+
+    /// See `GuestWriter`. The bitmaps are the last bytes that reach the file.
+    public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
+        try framing?.endPart()
+        try framing?.finish(deviceSections: deviceSections, description: description)
+        for region in regions {
+            try unsafe region.present.littleEndianBytes.withUnsafeBufferPointer {
+                bytes throws(StreamError) in
+                unsafe try put(UnsafeRawBufferPointer(bytes), at: region.header.bitmapOffset)
+            }
+        }
+    }
+
+    /// Writes the run at its place.
+    public func write(_ run: DataRun) throws(StreamError) {
+        let place = regions[run.block].header.pagesOffset + UInt64(run.offset)
+        do {
+            unsafe try output.channel.writeVector(run.pieces, at: place)
+        } catch {
+            throw StreamError(error)
+        }
+        pageByteCount += UInt64(run.byteCount)
+        mark(run.block, run.offset, run.byteCount, present: true)
+    }
+
+    /// Writes nothing: the bitmap alone makes a page zero.
+    public func zero(block: Int, offset: Int, byteCount: Int) throws(StreamError) {
+        mark(block, offset, byteCount, present: false)
+    }
+
+    /// Reads the page back, changes it, writes it again.
+    public func apply(_ delta: PageDelta) throws(StreamError) {
+        let region = regions[delta.block]
+        let place = region.header.pagesOffset + UInt64(delta.offset)
+        unsafe scratch.initializeMemory(as: UInt8.self, repeating: 0)
+        if region.present[delta.offset / targetPageByteCount] {
+            do {
+                _ = unsafe try output.channel.read(at: place, into: scratch)
+            } catch {
+                throw StreamError(error)
+            }
+        }
+        unsafe try delta.apply(to: scratch)
+        unsafe try put(UnsafeRawBufferPointer(scratch), at: place)
+        pageByteCount += UInt64(targetPageByteCount)
+        mark(delta.block, delta.offset, targetPageByteCount, present: true)
+    }
+
+    private func mark(_ block: Int, _ offset: Int, _ byteCount: Int, present: Bool) {
+        let pages = offset / targetPageByteCount..<(offset + byteCount).pageCountRoundedUp
+        regions[block].present.set(pages, to: present)
+    }
+
+    private func put(_ bytes: UnsafeRawBufferPointer, at place: UInt64) throws(StreamError) {
+        do {
+            unsafe try output.channel.write(at: place, bytes)
+        } catch {
+            throw StreamError(error)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+public import Glibc
+import BerthSystem
+
+extension Channel {
+    /// Writes all bytes of the vectors at an offset, in order; they may be modified.
+    ///
+    /// The corresponding C function is `pwritev`. Blocks; throws `.aborted` after `abort`.
+    /// - Throws: `TransportError` with the errno of the write.
+    @available(*, noasync, message: "blocks its thread")
+    public func writeVector(
+        _ vectors: UnsafeMutableBufferPointer<iovec>,
+        at offset: UInt64
+    ) throws(TransportError) {
+        var rest = unsafe vectors[...]
+        var place = offset
+        while let first = unsafe rest.first {
+            if unsafe first.iov_len == 0 {
+                unsafe rest = unsafe rest.dropFirst()
+                continue
+            }
+            try checkAborted("write to")
+            guard let start = off_t(exactly: place) else {
+                throw TransportError(
+                    "write to",
+                    name,
+                    cause: SystemCall.failure("pwritev", name, EFBIG)
+                )
+            }
+            let batch = unsafe UnsafeMutableBufferPointer(
+                rebasing: rest.prefix(Self.vectorLimit)
+            )
+            let (count, code) = SystemCall.uninterrupted {
+                unsafe pwritev(raw, batch.baseAddress, CInt(batch.count), start)
+            }
+            guard count > 0 else {
+                let cause = SystemCall.failure("pwritev", name, count == 0 ? ENOSPC : code)
+                throw TransportError("write to", name, cause: cause)
+            }
+            place += UInt64(count)
+            unsafe rest.removeFirst(byteCount: count)
+        }
+    }
+}
+
+extension Slice where Base == UnsafeMutableBufferPointer<iovec> {
+    /// Drops the first bytes, shortening the element that they end in.
+    fileprivate mutating func removeFirst(byteCount: Int) {
+        var left = byteCount
+        while left > 0, let length = unsafe first?.iov_len {
+            guard left < length else {
+                left -= length
+                unsafe self = dropFirst()
+                continue
+            }
+            unsafe self[startIndex].iov_base += left
+            unsafe self[startIndex].iov_len -= left
+            left = 0
+        }
+    }
+}
