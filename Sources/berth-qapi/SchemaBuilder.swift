@@ -1,17 +1,18 @@
 /// Makes a `Schema` of the expressions in the files.
 struct SchemaBuilder {
     private(set) var schema = Schema()
-    private let directory: String
+    /// Contents of a file, by the name that an `include` gives it.
+    private let read: (String) throws -> [UInt8]
     private var included: Set<String> = []
 
-    init(directory: String) {
-        self.directory = directory
+    init(read: @escaping (String) throws -> [UInt8]) {
+        self.read = read
     }
 
     /// Reads a file and what it includes.
     mutating func include(_ file: String) throws {
         guard included.insert(file).inserted else { return }
-        var parser = try SchemaParser(TextFile.read("\(directory)/\(file)"), file: file)
+        var parser = try SchemaParser(read(file), file: file)
         schema.modules.append(Schema.Module(name: String(file.prefix { $0 != "." })))
         for expression in try parser.expressions() {
             if case .string(let name)? = expression.value("include") {

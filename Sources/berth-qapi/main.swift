@@ -6,7 +6,7 @@ func run(_ arguments: [String]) throws {
         throw SchemaUsageError()
     }
     let (source, target, reference) = (arguments[1], arguments[2], arguments[3])
-    var builder = SchemaBuilder(directory: source)
+    var builder = SchemaBuilder { try TextFile.read("\(source)/\($0)") }
     try builder.include("berth.json")
     let schema = builder.schema
     let (_, generated) = try SchemaChecker(schema: schema).check()
