@@ -29,7 +29,7 @@ interop: peers ## Run only the tests against real QEMU, and list what was skippe
 	@.ci/test.sh interop
 
 bench: peers ## Save and restore a 2 GiB guest with Berth and with QEMU, side by side
-	@.ci/bench.sh
+	@.ci/bench.sh $(BENCH)
 
 check: setup ## Format, layering, generated files, forbidden strings, warnings
 	@.ci/check.sh

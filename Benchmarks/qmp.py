@@ -1,0 +1,96 @@
+"""The smallest QMP client that can be timed: one socket, one request at a time."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+
+
+class Endpoint:
+    """A process with a monitor, ended by `close`."""
+
+    def __init__(self, command, directory, *options):
+        self.path = os.path.join(directory, f"qmp-{time.monotonic_ns()}")
+        self.began = time.perf_counter()
+        self.process = subprocess.Popen(
+            [
+                *command, "-nodefaults", "-no-user-config", "-display", "none",
+                "-machine", "none", "-qmp", f"unix:{self.path},server=on,wait=off", *options,
+            ],
+            stdin=subprocess.DEVNULL,
+        )
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.settimeout(120)
+        while True:
+            try:
+                self.connection.connect(self.path)
+                break
+            except OSError:
+                if self.process.poll() is not None:
+                    raise SystemExit(f"{command[0]} ended at its start") from None
+                time.sleep(0.0002)
+        self.buffer = b""
+        self.events = []
+        self.message()
+        self.execute("qmp_capabilities")
+        self.start_time = time.perf_counter() - self.began
+
+    def message(self):
+        while b"\n" not in self.buffer:
+            data = self.connection.recv(65536)
+            if not data:
+                raise SystemExit(f"{self.process.args[0]} closed its monitor")
+            self.buffer += data
+        line, self.buffer = self.buffer.split(b"\n", 1)
+        return json.loads(line)
+
+    def execute(self, command, **arguments):
+        request = {"execute": command}
+        if arguments:
+            request["arguments"] = arguments
+        self.connection.sendall(json.dumps(request).encode())
+        while "event" in (answer := self.message()):
+            self.events.append(answer)
+        if "error" in answer:
+            raise SystemExit(f"{self.process.args[0]}: {command}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def capabilities(self, **states):
+        self.execute(
+            "migrate-set-capabilities",
+            capabilities=[
+                {"capability": name.replace("_", "-"), "state": state}
+                for name, state in states.items()
+            ],
+        )
+
+    def wait_for_end(self):
+        """Waits for the event that ends a migration; anything but `completed` ends the program."""
+        while True:
+            event = self.events.pop(0) if self.events else self.message()
+            status = event.get("data", {}).get("status")
+            if event.get("event") == "MIGRATION" and status in ("completed", "failed", "cancelled"):
+                if status != "completed":
+                    info = self.execute("query-migrate")
+                    raise SystemExit(f"{self.process.args[0]}: {status}: {info}")
+                return
+
+    def resident(self, without_bytes=0):
+        """Bytes resident, in all and anonymous ones, without mappings of at least `without_bytes`."""
+        total = anonymous = size = 0
+        with open(f"/proc/{self.process.pid}/smaps", encoding="ascii") as file:
+            for line in file:
+                key, _, rest = line.partition(":")
+                if key == "Size":
+                    size = int(rest.split()[0]) << 10
+                elif key == "Rss" and not (without_bytes and size >= without_bytes):
+                    total += int(rest.split()[0]) << 10
+                elif key == "Anonymous" and not (without_bytes and size >= without_bytes):
+                    anonymous += int(rest.split()[0]) << 10
+        return total, anonymous
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
