@@ -1,9 +1,9 @@
 public import BerthMemory
 public import BerthQAPI
-public import BerthStream
-public import BerthSystem
-public import BerthTransport
-public import BerthWire
+import BerthStream
+import BerthSystem
+import BerthTransport
+import BerthWire
 
 /// The control plane of an endpoint: the guest's run state and its migrations.
 ///

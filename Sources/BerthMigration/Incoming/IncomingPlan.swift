@@ -1,7 +1,7 @@
 public import BerthMemory
 public import BerthQAPI
 public import BerthStream
-public import BerthWire
+import BerthWire
 
 /// What an incoming stream must agree with.
 public struct IncomingPlan: Sendable {

@@ -31,7 +31,7 @@ final class IncomingWorker: StreamReceiver {
     /// Does the whole work; the last report is `.loaded` or `.failed`.
     @available(*, noasync)
     func run(_ transport: IncomingTransport) {
-        do {
+        do throws(StreamError) {
             let channel: Channel
             do {
                 channel = try transport.accept()

@@ -1,7 +1,7 @@
 public import BerthMemory
 public import BerthStream
 public import BerthTransport
-public import BerthWire
+import BerthWire
 
 /// Everything that an outgoing migration latches at its start.
 public struct OutgoingPlan: Sendable {

@@ -47,14 +47,14 @@ final class OutgoingWorker {
     /// - Parameter opened: the channel, if there was nothing to wait for (file, fd, exec).
     @available(*, noasync)
     func run(_ transport: OutgoingTransport, _ opened: Channel?) {
-        do {
-            let channel = try opened ?? connect(transport)
-            do {
+        do throws(MigrationError) {
+            let channel = if let opened { opened } else { try connect(transport) }
+            do throws(StreamError) {
                 try transfer(channel)
             } catch {
                 throw explain(error, channel)
             }
-            do {
+            do throws(TransportError) {
                 try channel.close()
             } catch {
                 throw MigrationError(

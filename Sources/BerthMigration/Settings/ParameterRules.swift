@@ -17,7 +17,7 @@ public enum ParameterRules {
             $0.cpuThrottleIncrement != $1.cpuThrottleIncrement
         },
         Unbuilt(name: "cpu-throttle-tailslow") { $0.cpuThrottleTailslow != $1.cpuThrottleTailslow },
-        Unbuilt(name: "max-cpu-throttle") { $0.maxCpuThrottle != $1.maxCpuThrottle },
+        Unbuilt(name: "max-cpu-throttle") { $0.maxCPUThrottle != $1.maxCPUThrottle },
         Unbuilt(name: "tls-creds") { $0.tlsCreds != $1.tlsCreds },
         Unbuilt(name: "tls-hostname") { $0.tlsHostname != $1.tlsHostname },
         Unbuilt(name: "tls-authz") { $0.tlsAuthz != $1.tlsAuthz },
@@ -39,7 +39,7 @@ public enum ParameterRules {
         },
         Unbuilt(name: "vcpu-dirty-limit") { $0.vcpuDirtyLimit != $1.vcpuDirtyLimit },
         Unbuilt(name: "mode") { $0.mode != $1.mode },
-        Unbuilt(name: "direct-io") { $0.directIo != $1.directIo },
+        Unbuilt(name: "direct-io") { $0.directIO != $1.directIO },
     ]
 
     /// Judges the whole set of parameters that a change would lead to.
@@ -53,10 +53,10 @@ public enum ParameterRules {
         _ next: MigrationParameters,
         from current: MigrationParameters
     ) throws(MigrationError) {
-        guard next.cpuThrottleInitial <= next.maxCpuThrottle else {
+        guard next.cpuThrottleInitial <= next.maxCPUThrottle else {
             throw MigrationError(
                 "parameter 'cpu-throttle-initial' (\(next.cpuThrottleInitial)) exceeds "
-                    + "'max-cpu-throttle' (\(next.maxCpuThrottle))",
+                    + "'max-cpu-throttle' (\(next.maxCPUThrottle))",
                 hint: "change both in one command"
             )
         }

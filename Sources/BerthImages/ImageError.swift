@@ -1,0 +1,26 @@
+public import BerthStream
+public import BerthTransport
+
+/// Why an image could not be written, read or sent.
+public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// One phrase: what was attempted and what was wrong. Lower case, no full stop.
+    public let description: String
+    /// What to do about it, if that isn't obvious.
+    public let hint: String?
+
+    /// Makes an error; see the members.
+    public init(_ description: String, hint: String? = nil) {
+        self.description = description
+        self.hint = hint
+    }
+
+    /// The failure of a stream during `attempt`.
+    public init(_ error: StreamError, during attempt: String) {
+        self.init("\(attempt): \(error)", hint: error.hint)
+    }
+
+    /// The failure of a transport.
+    public init(_ error: TransportError) {
+        self.init(error.description, hint: error.hint)
+    }
+}

@@ -1,0 +1,61 @@
+public import BerthTransport
+import BerthSystem
+import Glibc
+
+/// An image being written beside its final name, so that a cut-off save is never taken for one.
+///
+/// A regular file is written under a temporary name in the same folder and renamed at the end; what
+/// was there before stays until then. A device, or standard output, is written in place.
+public final class ImageFile {
+    /// Open for reading and writing.
+    public let channel: Channel
+    private let path: String
+    private let temporaryPath: String?
+    private var isCommitted = false
+
+    /// Creates the file.
+    ///
+    /// - Parameter path: the image's name; its folder must be writable.
+    /// - Throws: `ImageError` that names the path and the reason.
+    public init(creating path: String) throws(ImageError) {
+        self.path = path
+        let existing = try? FileStatus(path: path)
+        let isReplaceable = existing == nil || existing?.kind == .regularFile
+        let temporaryPath = isReplaceable ? "\(path).partial-\(getpid())" : nil
+        self.temporaryPath = temporaryPath
+        let flags = O_RDWR | O_CLOEXEC | (isReplaceable ? O_CREAT | O_EXCL : 0)
+        do {
+            let raw = try SystemCall.check("create", path) {
+                unsafe open(temporaryPath ?? path, flags, 0o600)
+            }
+            channel = try Channel(OwnedDescriptor(raw), name: path)
+        } catch let error as TransportError {
+            throw ImageError(error)
+        } catch {
+            throw ImageError("\(error)", hint: "check the folder's name, rights and free space")
+        }
+    }
+
+    /// Makes the image durable and gives it its name.
+    /// - Throws: `ImageError`; the image then doesn't exist under its name.
+    @available(*, noasync)
+    public func commit() throws(ImageError) {
+        do {
+            try channel.synchronize()
+            if let temporaryPath {
+                try SystemCall.check("rename", path) { unsafe rename(temporaryPath, path) }
+            }
+        } catch let error as TransportError {
+            throw ImageError(error)
+        } catch {
+            throw ImageError("\(error)")
+        }
+        isCommitted = true
+    }
+
+    /// Removes what was written, unless `commit` succeeded.
+    public func discard() {
+        guard !isCommitted, let temporaryPath else { return }
+        unsafe unlink(temporaryPath)
+    }
+}

@@ -1,0 +1,51 @@
+public import BerthStream
+public import BerthTransport
+
+/// `berth receive`: takes an outgoing migration of any QEMU and keeps it as an image.
+public struct ImageReceiver {
+    /// The image to write; `-` is standard output, for sequential images.
+    public var path: String
+    /// The layout to write.
+    public var format: ImageFormat
+    /// Called now and then with the progress.
+    public var progress: ((StreamProgress) -> Void)?
+
+    /// Describes an image to receive.
+    public init(path: String, format: ImageFormat = .mappedRAM) {
+        self.path = path
+        self.format = format
+    }
+
+    /// Receives from `source` and returns when the image is complete and durable.
+    ///
+    /// - Parameter answers: where answers to the source go, if it can hear any.
+    /// - Throws: `ImageError`; nothing is left under the image's name.
+    @available(*, noasync)
+    public func receive(from source: Channel, answers: Channel?) throws(ImageError) {
+        if path == "-" {
+            guard format == .sequential else {
+                throw ImageError(
+                    "cannot write a mapped-ram image to standard output, which can't seek",
+                    hint: "name a file, or use --format sequential"
+                )
+            }
+            try relay(source, answers, to: StandardStreams.output(), commit: nil)
+            return
+        }
+        let file = try ImageFile(creating: path)
+        defer { file.discard() }
+        try relay(source, answers, to: file.channel, commit: file)
+    }
+
+    private func relay(
+        _ source: Channel,
+        _ answers: Channel?,
+        to target: Channel,
+        commit file: ImageFile?
+    ) throws(ImageError) {
+        let relay = StreamRelay(from: source, to: target, as: format)
+        relay.answers = answers
+        relay.progress = progress
+        try relay.run { () throws(ImageError) in try file?.commit() }
+    }
+}

@@ -1,0 +1,45 @@
+public import BerthStream
+public import BerthTransport
+
+/// `berth send`: feeds an image of either layout to a QEMU as a sequential stream.
+public struct ImageSender {
+    /// The image to read; `-` is standard input.
+    public var path: String
+    /// Called now and then with the progress.
+    public var progress: ((StreamProgress) -> Void)?
+
+    /// Describes an image to send.
+    public init(path: String) {
+        self.path = path
+    }
+
+    /// Sends to `target`; over a socket it also waits for the destination's verdict.
+    /// - Throws: `ImageError` that says whose fault it was.
+    @available(*, noasync)
+    public func send(to target: Channel) throws(ImageError) {
+        let source = try openImage()
+        let relay = StreamRelay(from: source, to: target, as: .sequential)
+        relay.asksForVerdict = target.isBidirectional
+        relay.progress = progress
+        try relay.run { () throws(ImageError) in }
+        do {
+            try target.close()
+        } catch {
+            throw ImageError(error)
+        }
+    }
+
+    private func openImage() throws(ImageError) -> Channel {
+        if path == "-" {
+            return try StandardStreams.input()
+        }
+        do {
+            return try IncomingTransport(
+                address: .file(path: path, offset: 0),
+                resources: TransportResources()
+            ).accept()
+        } catch {
+            throw ImageError(error)
+        }
+    }
+}

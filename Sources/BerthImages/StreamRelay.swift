@@ -1,0 +1,173 @@
+import BerthStream
+import BerthTransport
+import BerthWire
+
+/// Passes a stream on as it comes: a reader joined to a writer, with no guest between them.
+///
+/// Memory is constant: buffers, and one bit for each page of a mapped-ram output.
+final class StreamRelay {
+    /// Where the stream comes from.
+    let source: Channel
+    /// Where it goes.
+    let target: Channel
+    /// The layout in which it is written.
+    let format: ImageFormat
+    /// Whether the target is asked for a verdict, so that a failed load is noticed.
+    var asksForVerdict = false
+    /// Where answers to the source go; nil if it can't hear any.
+    var answers: Channel?
+    /// Called at most every 100 ms with the progress so far.
+    var progress: ((StreamProgress) -> Void)?
+
+    private let writer: any GuestWriter
+    private var configuration = ConfigurationSection(machineName: "")
+    private var isIterating = false
+    private var lastReport = ContinuousClock.now
+
+    /// Joins two channels.
+    init(from source: Channel, to target: Channel, as format: ImageFormat) {
+        self.source = source
+        self.target = target
+        self.format = format
+        let output = StreamOutput(target, position: target.position ?? 0)
+        writer =
+            switch format {
+            case .mappedRAM: MappedWriter(output)
+            case .sequential: SequentialWriter(output)
+            }
+    }
+
+    /// Passes the whole stream on.
+    ///
+    /// The source is told that all went well only after `commit` has returned: what it then lets
+    /// go of must be safe.
+    /// - Parameter commit: makes the output durable, and visible under its name.
+    /// - Throws: `ImageError`; the source has then been told that it failed.
+    @available(*, noasync)
+    func run(commit: () throws(ImageError) -> Void) throws(ImageError) {
+        do throws(ImageError) {
+            let received = try transfer()
+            try commit()
+            if received.expectsVerdict {
+                try tellSource(.shut(0))
+            }
+        } catch {
+            // It fails by itself if it can't hear this.
+            try? tellSource(.shut(1))
+            throw error
+        }
+    }
+
+    private func transfer() throws(ImageError) -> ReceivedStream {
+        do throws(StreamError) {
+            let input = StreamInput(source, position: source.position ?? 0)
+            let received = try StreamReader(input, receiver: self).read()
+            if isIterating {
+                try writer.endIteration()
+            }
+            try writer.beginCompletion(announced: received.hadSwitchoverStart)
+            try writer.finish(
+                deviceSections: received.deviceState.final.encoded(footers: true),
+                description: received.deviceState.description ?? []
+            )
+            if asksForVerdict {
+                try ReturnPath.awaitVerdict(on: target)
+            }
+            progress?(received.progress)
+            return received
+        } catch {
+            throw ImageError(error, during: "copying '\(source.name)' to '\(target.name)'")
+        }
+    }
+
+    private func tellSource(_ message: ReturnPathMessage) throws(ImageError) {
+        do {
+            try answer(message)
+        } catch {
+            throw ImageError(error, during: "answering the source")
+        }
+    }
+}
+
+extension StreamRelay: StreamReceiver {
+    /// Keeps it for the output; whether the layouts agree doesn't matter here.
+    func accept(_ configuration: ConfigurationSection) throws(StreamError) {
+        self.configuration = configuration
+        self.configuration.capabilities.removeAll { $0 == "mapped-ram" }
+    }
+
+    /// Begins the output.
+    func accept(
+        _ blocks: [StreamBlock],
+        ramSectionID: UInt32
+    ) throws(StreamError) -> any PageSink {
+        try writer.begin(
+            StreamPlan(
+                configuration: configuration,
+                ramSectionID: ramSectionID,
+                opensReturnPath: asksForVerdict
+            ),
+            blocks: blocks,
+            earlySections: []
+        )
+        return self
+    }
+
+    /// Every section is kept.
+    func accept(section: SectionHeader.Identity) throws(StreamError) {}
+
+    /// Writes them where they belong: before the pages that follow.
+    func kept(earlySections: [UInt8]) throws(StreamError) {
+        if isIterating {
+            try writer.endIteration()
+            isIterating = false
+        }
+        try writer.output.put(earlySections)
+    }
+
+    /// Tells the source, if it can hear.
+    func answer(_ message: ReturnPathMessage) throws(StreamError) {
+        guard let answers else { return }
+        try ReturnPath.send(message, on: answers)
+    }
+
+    /// Reports now and then.
+    func progressed(_ progress: StreamProgress) throws(StreamError) {
+        guard let report = self.progress else { return }
+        let now = ContinuousClock.now
+        guard lastReport.duration(to: now) >= .milliseconds(100) else { return }
+        lastReport = now
+        report(progress)
+    }
+}
+
+extension StreamRelay: PageSink {
+    /// Passes a run on, inside an iteration.
+    func write(_ run: DataRun) throws(StreamError) {
+        try beginIterationIfNeeded()
+        try writer.write(run)
+    }
+
+    /// Passes zero pages on, inside an iteration.
+    func zero(block: Int, offset: Int, byteCount: Int) throws(StreamError) {
+        try beginIterationIfNeeded()
+        try writer.zero(block: block, offset: offset, byteCount: byteCount)
+    }
+
+    /// Passes a difference on, inside an iteration.
+    func apply(_ delta: PageDelta) throws(StreamError) {
+        try beginIterationIfNeeded()
+        try writer.apply(delta)
+    }
+
+    /// Lets go of the reader's buffer.
+    func settle() throws(StreamError) {
+        try writer.settle()
+    }
+
+    private func beginIterationIfNeeded() throws(StreamError) {
+        guard !isIterating else { return }
+        isIterating = true
+        try writer.beginIteration()
+    }
+}

@@ -1,0 +1,73 @@
+public import BerthMemory
+public import BerthMigration
+public import BerthMonitor
+public import BerthQAPI
+public import BerthTransport
+
+/// One end of a migration: a guest, its migrations, and what its monitors ask for.
+///
+/// Overview: the composition of the other parts, and the only place where a QMP command meets a
+/// migration. Command handlers are in `Commands/`, one file per family. A whole endpoint lives
+/// in any process, as the tests and `berth demo` show; `berth run` is one with a command line.
+public final class Endpoint: Sendable {
+    /// The guest and its migrations.
+    public let controller: MigrationController
+    /// Sends events to the monitors.
+    public let events: EventBroadcaster
+    /// Descriptors of `add-fd` and `-add-fd`.
+    public let fdSets: FDSets
+    /// What the monitors say about the process.
+    public let profile: EndpointProfile
+    let objects: MemoryObjects
+
+    let exit = ExitRequest()
+
+    /// Makes an endpoint from what its command line says; allocates the guest's memory.
+    ///
+    /// - Parameter activity: writers of this process that stop and go with the guest.
+    /// - Throws: `QMPError` that names what was wrong with memory or machine.
+    public init(
+        _ profile: EndpointProfile,
+        fdSets: FDSets = FDSets(),
+        events: EventBroadcaster = EventBroadcaster(),
+        activity: ((GuestMemory) -> any GuestActivity)? = nil
+    ) throws(QMPError) {
+        let objects = MemoryObjects()
+        let memory = try profile.makeMemory(objects)
+        let exit = exit
+        self.profile = profile
+        self.objects = objects
+        self.events = events
+        self.fdSets = fdSets
+        controller = MigrationController(
+            identity: profile.identity,
+            memory: memory,
+            isIncoming: profile.isIncoming,
+            autostart: profile.autostart,
+            sendsSwitchoverStart: profile.sendsSwitchoverStart,
+            activity: activity?(memory),
+            environment: .init(
+                emit: { events.emit($0) },
+                exit: { exit.make(EndpointExit(status: $0, message: $1)) }
+            )
+        )
+    }
+
+    /// Asks the process to end; the first request counts.
+    public func requestExit(status: Int32, message: String) {
+        exit.make(EndpointExit(status: status, message: message))
+    }
+
+    /// Waits until `quit`, a signal or a failed incoming migration ends the endpoint.
+    public func waitForExit() async -> EndpointExit {
+        await exit.wait()
+    }
+}
+
+/// How an endpoint ended.
+public struct EndpointExit: Sendable, Equatable {
+    /// Exit status of the process.
+    public let status: Int32
+    /// A line for standard error; empty if there is nothing to say.
+    public let message: String
+}
