@@ -160,12 +160,12 @@ extension DeviceSectionScanner {
                 return after.contains(header.id) ? .yes : .no
             }
         } catch {
-            guard case .truncated(_, _, let needed) = error,
-                nameIsPrintable(from: index + 6, kind, bytes)
-            else {
+            guard case .truncated = error, nameIsPrintable(from: index + 6, kind, bytes) else {
                 return .no
             }
-            return .needs(needed)
+            // Each byte of a name can decide, so one is asked for, not all: a length of 255 in
+            // device memory near the stream's end would ask for bytes that never come.
+            return .needs(bytes.count + 1)
         }
     }
 
