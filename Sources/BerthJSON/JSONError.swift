@@ -8,6 +8,10 @@ public enum JSONError: Error, Sendable, Equatable {
     case tooDeep(limit: Int)
     /// The text has more bytes than allowed.
     case tooLong(limit: Int)
+    /// The text has more words, numbers, strings and punctuation marks than allowed.
+    case tooManyTokens(limit: Int)
+    /// A text in the monitor's dialect is wrong; the description is QEMU's own.
+    case text(String)
 }
 
 extension JSONError: CustomStringConvertible {
@@ -17,6 +21,8 @@ extension JSONError: CustomStringConvertible {
         case .syntax(let reason, let offset): "\(reason) at byte \(offset)"
         case .tooDeep(let limit): "JSON text is nested deeper than \(limit) levels"
         case .tooLong(let limit): "JSON text is longer than \(limit) bytes"
+        case .tooManyTokens(let limit): "JSON text has more than \(limit) tokens"
+        case .text(let description): description
         }
     }
 }

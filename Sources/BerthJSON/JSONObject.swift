@@ -4,7 +4,7 @@
 /// Look-up is linear in small objects and hashed in large ones, so that a hostile object with a
 /// million members costs no more than its length.
 public struct JSONObject: Sendable {
-    /// From this many members on, keys are hashed. Below it, comparing is faster than hashing.
+    /// From this many members on keys are hashed; below, comparing is faster.
     private static let indexThreshold = 16
 
     /// The members, oldest first.
