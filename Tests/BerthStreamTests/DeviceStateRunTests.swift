@@ -37,6 +37,24 @@ import Testing
         }
     }
 
+    @Test func `takes what QEMU sends before the pages of RAM`() throws {
+        let bytes = try HexVector.load("early/virtio-mem-qemu-10.0")
+        var ledger = SectionLedger()
+        ledger.native = [1]
+        var scanner = DeviceSectionScanner(ledger: ledger)
+        var feeding = DeviceStateFeeding(bytes)
+        guard case .nativeSection(let index) = try feeding.run(&scanner) else {
+            Issue.record("no RAM section")
+            return
+        }
+        let section = try #require(scanner.sections.first)
+        #expect(scanner.sections.count == 1)
+        #expect(section.identity.name == "0000:00:01.0/virtio-mem-device-early")
+        #expect(section.end == index)
+        // Kind and id tell the reader enough; it reads the part itself.
+        #expect(feeding.mostNeeded <= index + 5)
+    }
+
     @Test func `the description lists earlier sections first`() throws {
         var early = MadeStream()
         early.append("early", id: 7, body: [1, 2, 3, 4])
