@@ -122,7 +122,10 @@ extension Channel {
     public func waitReadable(timeout: Duration) throws(TransportError) -> Bool {
         try checkAborted("read from")
         guard medium != .storage else { return true }
-        return try wait(.input, timeout, "read from")
+        let isReady = try wait(.input, timeout, "read from")
+        // The shutdown by abort() makes a socket readable before the event is raised.
+        try checkAborted("read from")
+        return isReady
     }
 
     private static var sendFlags: CInt { CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL) }

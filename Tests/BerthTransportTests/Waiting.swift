@@ -1,0 +1,1 @@
+../BerthSystemTests/Waiting.swift
