@@ -94,6 +94,35 @@ struct DeviceStateScannerTests {
         }
     }
 
+    @Test func `an image on a large device need not be read to the device's end`() throws {
+        let (bytes, expected) = try sections("device-state/q35-qemu-10.0")
+        let junk: [UInt8] = Array(repeating: 0xa5, count: 40 << 20)
+        var scanner = DeviceSectionScanner()
+        guard case .end(let end) = try scanner.advance((bytes + junk).span, arrival: .flowing)
+        else {
+            Issue.record("no end")
+            return
+        }
+        #expect(end.sections == expected)
+        #expect(end.isVerified)
+    }
+
+    @Test func `device state has a limit`() throws {
+        let (bytes, _) = try sections("device-state/q35-qemu-10.0")
+        let endless = bytes[..<100] + Array(repeating: 0x7e, count: 150 << 20)
+        var scanner = DeviceSectionScanner()
+        #expect(
+            throws: WireError.limitExceeded(
+                field: "device state",
+                offset: 0,
+                limit: UInt64(DeviceState.byteCountLimit),
+                found: UInt64(endless.count)
+            )
+        ) {
+            try scanner.advance(endless.span, arrival: .flowing)
+        }
+    }
+
     @Test func `a closed connection in the middle is an error that names the section`() throws {
         let (bytes, expected) = try sections("device-state/q35-qemu-10.0")
         for section in expected {

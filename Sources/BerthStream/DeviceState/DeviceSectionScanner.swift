@@ -112,6 +112,12 @@ public struct DeviceSectionScanner: Sendable {
     /// Only hostile device memory makes more than one.
     static let doubtfulCount = 8
 
+    /// Bytes after a verified end that are searched for a better one, 16 MiB.
+    ///
+    /// A connection has none; an image on a block device is followed by whatever was there. Past
+    /// this, what follows is taken for that.
+    static let doubtByteCount = 16 << 20
+
     /// Sections that one run may have.
     ///
     /// A guest with every slot filled has some hundreds.
@@ -156,6 +162,9 @@ public struct DeviceSectionScanner: Sendable {
         arrival: Arrival
     ) throws(WireError) -> Verdict {
         guard bytes.count <= DeviceState.byteCountLimit + Limits.vmDescriptionByteCount else {
+            if let end = doubtful.last {
+                return .end(end)
+            }
             throw .limitExceeded(
                 field: "device state",
                 offset: base,
@@ -173,6 +182,11 @@ public struct DeviceSectionScanner: Sendable {
         }
         if searchesDescription || arrival != .flowing,
             let end = searchDescription(bytes)
+        {
+            return .end(end)
+        }
+        if let end = doubtful.last(where: \.isVerified),
+            bytes.count - end.byteCount > Self.doubtByteCount
         {
             return .end(end)
         }
