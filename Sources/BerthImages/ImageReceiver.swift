@@ -16,6 +16,32 @@ public struct ImageReceiver {
         self.format = format
     }
 
+    /// Receives from a connection to `uri`, or from standard input.
+    ///
+    /// A source on standard input hears answers on standard output, if that is a pipe.
+    /// - Throws: `ImageError`; nothing is left under the image's name.
+    @available(*, noasync)
+    public func receive(from uri: String?) throws(ImageError) {
+        guard let uri else {
+            // Standard output is the image's, or the source's.
+            let answers = path == "-" ? nil : StandardStreams.answers()
+            return try receive(from: StandardStreams.input(), answers: answers)
+        }
+        let transport: IncomingTransport
+        let source: Channel
+        do throws(TransportError) {
+            transport = try IncomingTransport(
+                address: MigrationAddress(uri: uri),
+                resources: TransportResources()
+            )
+            source = try transport.accept()
+        } catch {
+            throw ImageError(error)
+        }
+        transport.close()
+        try receive(from: source, answers: source.isBidirectional ? source : nil)
+    }
+
     /// Receives from `source` and returns when the image is complete and durable.
     ///
     /// - Parameter answers: where answers to the source go, if it can hear any.

@@ -13,6 +13,26 @@ public struct ImageSender {
         self.path = path
     }
 
+    /// Sends to `uri`, or to standard output.
+    /// - Throws: `ImageError` that says whose fault it was.
+    @available(*, noasync)
+    public func send(to uri: String?) throws(ImageError) {
+        guard let uri else {
+            return try send(to: StandardStreams.output())
+        }
+        let target: Channel
+        do throws(TransportError) {
+            let transport = try OutgoingTransport(
+                address: MigrationAddress(uri: uri),
+                resources: TransportResources()
+            )
+            target = try transport.opensImmediately ? transport.openNow() : transport.connect()
+        } catch {
+            throw ImageError(error)
+        }
+        try send(to: target)
+    }
+
     /// Sends to `target`; over a socket it also waits for the destination's verdict.
     /// - Throws: `ImageError` that says whose fault it was.
     @available(*, noasync)

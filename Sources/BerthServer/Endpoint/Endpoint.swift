@@ -20,7 +20,7 @@ public final class Endpoint: Sendable {
     public let profile: EndpointProfile
     let objects: MemoryObjects
 
-    let exit = ExitRequest()
+    private let exit: ExitRequest
 
     /// Makes an endpoint from what its command line says; allocates the guest's memory.
     ///
@@ -30,11 +30,12 @@ public final class Endpoint: Sendable {
         _ profile: EndpointProfile,
         fdSets: FDSets = FDSets(),
         events: EventBroadcaster = EventBroadcaster(),
-        activity: ((GuestMemory) -> any GuestActivity)? = nil
+        activity: ((GuestMemory) -> (any GuestActivity)?)? = nil
     ) throws(QMPError) {
         let objects = MemoryObjects()
         let memory = try profile.makeMemory(objects)
-        let exit = exit
+        let exit = ExitRequest()
+        self.exit = exit
         self.profile = profile
         self.objects = objects
         self.events = events

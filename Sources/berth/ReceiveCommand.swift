@@ -1,0 +1,43 @@
+public import ArgumentParser
+public import BerthImages
+
+
+/// `berth receive`: any QEMU's outgoing stream into an image.
+struct ReceiveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "receive",
+        abstract: "Take an outgoing migration of any QEMU and keep it as an image.",
+        discussion: """
+            The stream comes from standard input, so that in QEMU's monitor
+
+                migrate "exec:berth receive vm.img"
+
+            replaces exec:cat > vm.img: the image is bounded, sparse and seekable. With -l it comes
+            over a socket. The source is told of success only when the image is safely on disk.
+            """
+    )
+
+    @Option(name: [.short, .long], help: "Listen here: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT.")
+    var listen: String?
+
+    @Option(help: "Layout of the image: mapped-ram or sequential.")
+    var format: ImageFormat = .mappedRAM
+
+    @Argument(help: "The image to write; - is standard output, for sequential images.")
+    var image: String
+
+    func run() {
+        var receiver = ImageReceiver(path: image, format: format)
+        let line = ProgressLine(verb: "received")
+        receiver.progress = { line.show($0) }
+        do {
+            try receiver.receive(from: listen)
+            line.end()
+        } catch {
+            line.end()
+            fail(error.description, hint: error.hint)
+        }
+    }
+}
+
+extension ImageFormat: ExpressibleByArgument {}
