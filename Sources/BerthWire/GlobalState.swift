@@ -16,8 +16,8 @@ public struct GlobalState: Equatable, Sendable {
 
     /// Name of the run state before the source stopped the guest, as `running` or `paused`.
     public var runState: String
-    /// Whether the guest was suspended when it was stopped; nil from sources before QEMU 9.0,
-    /// which do not say.
+    /// Whether the guest was suspended when it was stopped; nil from older sources, as QEMU
+    /// 7.2, which do not say.
     public var wasSuspended: Bool?
 
     /// Makes a state.
