@@ -240,10 +240,9 @@ extension DeviceSectionScanner {
 
     /// Whether a description fits the sections that were found, name by name and length by length.
     private mutating func describes(_ bytes: Span<UInt8>, _ text: Range<Int>) -> Bool {
-        guard rewalk.parseBudget >= text.count else {
+        guard rewalk.pay(for: text.count) else {
             return false
         }
-        rewalk.parseBudget -= text.count
         var cursor = WireCursor(offset: text.lowerBound, base: base)
         guard let copy = try? cursor.bytes(text.count, bytes, "description"),
             let description = try? VMDescription(parsing: copy),

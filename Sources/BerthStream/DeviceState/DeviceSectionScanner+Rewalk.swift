@@ -7,13 +7,25 @@ extension DeviceSectionScanner {
         var next = 0
         /// Places whose description is not there as a whole yet.
         var incomplete: [Int] = []
-        /// Bytes of JSON that may still be parsed.
+        /// Bytes of JSON that may still be parsed; each text costs `parseOverhead` beside its own.
         var parseBudget = Rewalk.parseByteCount
 
         /// 64 MiB: four descriptions of the largest size, hundreds of real ones.
         ///
         /// Device memory full of imitations costs no more than that.
         static let parseByteCount = 64 << 20
+
+        /// What a text costs beside its bytes, so that millions of tiny ones are bounded, too.
+        static let parseOverhead = 4096
+
+        /// Takes the cost of a text from the budget; false if it is not there.
+        mutating func pay(for byteCount: Int) -> Bool {
+            guard parseBudget >= byteCount + Self.parseOverhead else {
+                return false
+            }
+            parseBudget -= byteCount + Self.parseOverhead
+            return true
+        }
 
         /// Places that are remembered.
         ///
@@ -65,13 +77,8 @@ extension DeviceSectionScanner {
             }
             return nil
         }
-        guard bytes[text.upperBound - 1] == UInt8(ascii: "}"),
-            rewalk.parseBudget >= text.count
-        else {
-            return nil
-        }
-        rewalk.parseBudget -= text.count
-        guard let copy = try? cursor.bytes(text.count, bytes, "description"),
+        guard bytes[text.upperBound - 1] == UInt8(ascii: "}"), rewalk.pay(for: text.count),
+            let copy = try? cursor.bytes(text.count, bytes, "description"),
             let description = try? VMDescription(parsing: copy),
             let devices = withoutEarlier(description.devices),
             let sections = walk(devices, to: index, bytes)
