@@ -194,12 +194,7 @@ async def socat_types_into_the_human_monitor(command):
             )
             assert "VM status: running" in output, output
             assert "(qemu) " in output, output
-            for _ in range(LIMIT * 10):
-                if await end.run_state() == "paused":
-                    break
-                await asyncio.sleep(0.1)
-            else:
-                raise AssertionError("the human monitor's 'stop' did nothing")
+            await end.eventually(end.run_state, "paused")
             text = await end.execute("human-monitor-command", command_line="info status")
             assert text == "VM status: paused\r\n", text
 
@@ -227,6 +222,8 @@ def plain_session(path):
     while (status := execute("query-migrate")["status"]) not in ("completed", "failed"):
         pass
     assert status == "completed", execute("query-migrate")
+    while execute("query-status")["status"] == "finish-migrate":
+        pass
     assert execute("query-status") == {"status": "postmigrate", "running": False}
     execute("cont")
     assert execute("query-status")["running"]

@@ -125,6 +125,15 @@ class Endpoint:
         assert status == "completed", f"{self.name}: {status}: {info.get('error-desc')}"
         return info
 
+    async def eventually(self, ask, expected):
+        """Asks until the answer is as expected. For what QEMU does a moment after `completed`: it
+        changes the run state and closes the file only then."""
+        deadline = asyncio.get_running_loop().time() + LIMIT
+        while (answer := await ask()) != expected:
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"{self.name}: {answer}, expected {expected}")
+            await asyncio.sleep(0.005)
+
     def statuses(self):
         return [e["data"]["status"] for e in self.log if e["event"] == "MIGRATION"]
 

@@ -77,7 +77,7 @@ async def live_migration_with_a_pause_before_the_switch(source, destination):
             assert member in info, info
         assert info["ram"]["remaining"] == 0, info
         assert info["ram"]["transferred"] > 20 << 20, info
-        assert await pair.source.run_state() == "postmigrate"
+        await pair.source.eventually(pair.source.run_state, "postmigrate")
         assert pair.source.history() == [
             "setup", "active", "STOP", "pre-switchover", "device", "completed"
         ], pair.source.history()
@@ -170,7 +170,7 @@ async def save_through_a_descriptor_set(source, destination):
             await end.execute(command, uri="file:/dev/fdset/7", **more)
             await end.complete()
             await end.execute("remove-fd", fdset_id=7)
-            assert await end.execute("query-fdsets") == []
+            await end.eventually(lambda e=end: e.execute("query-fdsets"), [])
         assert pair.same_memory()
 
 
