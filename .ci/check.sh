@@ -71,10 +71,11 @@ report "layering" "$(layering_findings)"
 
 # --- generated files ----------------------------------------------------------------------------------
 generated_findings() {
-    local before after
+    local log
     [ -d Sources/BerthQAPI/Generated ] || { echo "Sources/BerthQAPI/Generated is missing"; return; }
-    make --no-print-directory generate >.build-generate.log 2>&1 || { cat .build-generate.log; return; }
-    rm -f .build-generate.log
+    log=$(mktemp)
+    make --no-print-directory generate >"$log" 2>&1 || cat "$log"
+    rm -f "$log"
     git status --porcelain -- Sources/BerthQAPI/Generated docs | sed 's/^/differs after make generate: /'
 }
 report "generated files agree with schema/" "$(generated_findings)"
