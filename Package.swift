@@ -85,7 +85,7 @@ let package = Package(
         .executableTarget(
             name: "berth",
             dependencies: [
-                "BerthServer", "BerthImages", "BerthSystem",
+                "BerthServer", "BerthImages", "BerthStream", "BerthQAPI", "BerthSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: librarySettings
@@ -96,6 +96,38 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(name: "BerthTestSupport", path: "Tests/BerthTestSupport", swiftSettings: settings),
+        tests("BerthSystemTests", ["BerthSystem", systemPackage]),
+        tests("BerthJSONTests", ["BerthJSON"]),
+        tests("BerthQAPITests", ["BerthQAPI", "BerthJSON", "berth-qapi"]),
+        tests("BerthWireTests", ["BerthWire"]),
         tests("BerthMemoryTests", ["BerthMemory"]),
+        tests("BerthTransportTests", ["BerthTransport", "BerthSystem", systemPackage]),
+        tests(
+            "BerthStreamTests",
+            ["BerthStream", "BerthWire", "BerthMemory", "BerthTransport", "BerthSystem"]
+        ),
+        tests(
+            "BerthImagesTests",
+            ["BerthImages", "BerthStream", "BerthWire", "BerthMemory", "BerthTransport"]
+        ),
+        tests(
+            "BerthMigrationTests",
+            [
+                "BerthMigration", "BerthQAPI", "BerthStream", "BerthWire", "BerthMemory",
+                "BerthTransport", "BerthSystem",
+            ]
+        ),
+        tests(
+            "BerthMonitorTests",
+            ["BerthMonitor", "BerthQAPI", "BerthJSON", "BerthSystem", "CBerthLinux"]
+        ),
+        tests(
+            "BerthServerTests",
+            [
+                "BerthServer", "BerthMonitor", "BerthMigration", "BerthQAPI", "BerthJSON",
+                "BerthMemory", "BerthTransport", "BerthSystem",
+            ]
+        ),
+        tests("BerthInteropTests", []),
     ]
 )

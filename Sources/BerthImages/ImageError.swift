@@ -3,7 +3,9 @@ public import BerthTransport
 
 /// Why an image could not be written, read or sent.
 public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
-    /// One phrase: what was attempted and what was wrong. Lower case, no full stop.
+    /// One phrase: what was attempted and what was wrong.
+    ///
+    /// Lower case, no full stop.
     public let description: String
     /// What to do about it, if that isn't obvious.
     public let hint: String?

@@ -1,5 +1,5 @@
-public import BerthTransport
 import BerthSystem
+public import BerthTransport
 import Glibc
 
 /// An image being written beside its final name, so that a cut-off save is never taken for one.

@@ -1,5 +1,5 @@
-public import BerthTransport
 import BerthSystem
+public import BerthTransport
 import Glibc
 
 /// Standard input and output as channels.

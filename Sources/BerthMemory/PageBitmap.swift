@@ -48,7 +48,9 @@ public struct PageBitmap: Sendable, Equatable {
         return words[page / 64] & (1 << UInt64(page % 64)) != 0
     }
 
-    /// Sets or clears the bits of `pages`, clamped to the bitmap. O(words touched).
+    /// Sets or clears the bits of `pages`, clamped to the bitmap.
+    ///
+    /// O(words touched).
     public mutating func set(_ pages: Range<Int>, to value: Bool) {
         let range = pages.clamped(to: 0..<pageCount)
         var page = range.lowerBound

@@ -1,7 +1,9 @@
 public import BerthSystem
 import Synchronization
 
-/// A named, contiguous piece of guest RAM. QEMU: RAMBlock; `id` is the stream's *idstr*.
+/// A named, contiguous piece of guest RAM.
+///
+/// QEMU: RAMBlock; `id` is the stream's *idstr*.
 ///
 /// The memory may change under any reader at any time: copy out once, then look at the copy.
 public final class RAMBlock: Sendable {
@@ -73,7 +75,8 @@ public final class RAMBlock: Sendable {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         let words = unsafe UnsafeRawBufferPointer(start: base, count: byteCount / 8 * 8)
         for offset in stride(from: 0, to: byteCount / 8 * 8, by: 8) {
-            hash = unsafe (hash ^ words.load(fromByteOffset: offset, as: UInt64.self))
+            hash =
+                unsafe (hash ^ words.load(fromByteOffset: offset, as: UInt64.self))
                 &* 0x100_0000_01b3
             hash ^= hash >> 29
         }

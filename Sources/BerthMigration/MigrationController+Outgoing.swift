@@ -45,7 +45,9 @@ extension MigrationController {
         }
     }
 
-    /// QMP `migrate_cancel`. Always succeeds; nothing happens where nothing runs.
+    /// QMP `migrate_cancel`.
+    ///
+    /// Always succeeds; nothing happens where nothing runs.
     public func cancel() {
         perform(outgoing.handle(.cancel))
     }

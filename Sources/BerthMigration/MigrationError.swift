@@ -3,7 +3,9 @@ public import BerthTransport
 
 /// Why a migration was refused or failed, in words for the operator.
 public struct MigrationError: Error, Sendable, Equatable {
-    /// One phrase: what was attempted and what was wrong. Lower case, no full stop.
+    /// One phrase: what was attempted and what was wrong.
+    ///
+    /// Lower case, no full stop.
     public let message: String
     /// What to do about it, if that isn't obvious.
     public let hint: String?

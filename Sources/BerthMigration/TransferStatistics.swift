@@ -43,7 +43,9 @@ public final class TransferStatistics: Sendable {
     /// A consistent copy.
     public var snapshot: TransferCounters { counters.withLock { $0 } }
 
-    /// Changes the counters in one step. Called per batch of pages, not per page.
+    /// Changes the counters in one step.
+    ///
+    /// Called per batch of pages, not per page.
     public func update(_ body: (inout TransferCounters) -> Void) {
         counters.withLock { body(&$0) }
     }

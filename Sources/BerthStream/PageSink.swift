@@ -24,8 +24,9 @@ public struct DataRun {
     public let offset: Int
     /// Number of bytes, a multiple of the page size, equal to the sum of the pieces.
     public let byteCount: Int
-    /// Where the bytes are: each piece is one or more whole pages. Valid during the call only; the
-    /// sink may use the elements up.
+    /// Where the bytes are: each piece is one or more whole pages.
+    ///
+    /// Valid during the call only; the sink may use the elements up.
     public let pieces: UnsafeMutableBufferPointer<iovec>
 
     /// Describes a run whose pieces add up to `byteCount`.
@@ -49,7 +50,9 @@ public struct PageDelta {
     public let block: Int
     /// Offset of the page in the block, page-aligned.
     public let offset: Int
-    /// The difference in XBZRLE's code, not judged yet. Valid during the call only.
+    /// The difference in XBZRLE's code, not judged yet.
+    ///
+    /// Valid during the call only.
     public let bytes: UnsafeRawBufferPointer
     /// Where it was read, for messages.
     public let streamOffset: UInt64
@@ -74,7 +77,9 @@ public struct PageDelta {
     }
 }
 
-/// Where pages go: guest memory, an image, or a stream. One thread calls it.
+/// Where pages go: guest memory, an image, or a stream.
+///
+/// One thread calls it.
 ///
 /// Calls come per run, not per page; within one block a later call for a page replaces an
 /// earlier one. Every offset and length was checked against the block list before the call.

@@ -1,7 +1,9 @@
 public import BerthTransport
 public import BerthWire
 
-/// The way back: what a destination tells its source. Format: docs/wire/return-path.md.
+/// The way back: what a destination tells its source.
+///
+/// Format: docs/wire/return-path.md.
 public enum ReturnPath {
     /// Sends one message to the source.
     @available(*, noasync)

@@ -23,7 +23,9 @@ public struct StreamError: Error, Sendable, Equatable {
 
     /// The kind of failure.
     public let code: Code
-    /// One phrase: what was wrong. Lower case, no full stop.
+    /// One phrase: what was wrong.
+    ///
+    /// Lower case, no full stop.
     public let message: String
     /// Offset in the stream (in the file, for a file) at which it was noticed.
     public let offset: UInt64?

@@ -15,8 +15,9 @@ final class ProgressLine {
         self.verb = verb
     }
 
-    /// Redraws the line. Pages that came again can bring it past the guest's size: the bar stays
-    /// full then.
+    /// Redraws the line.
+    ///
+    /// Pages that came again can bring it past the guest's size: the bar stays full then.
     func show(_ progress: StreamProgress) {
         guard isShown else { return }
         let pages = progress.dataPageCount + progress.zeroPageCount

@@ -1,7 +1,6 @@
 public import ArgumentParser
 public import BerthImages
 
-
 /// `berth receive`: any QEMU's outgoing stream into an image.
 struct ReceiveCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -17,7 +16,10 @@ struct ReceiveCommand: ParsableCommand {
             """
     )
 
-    @Option(name: [.short, .long], help: "Listen here: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT.")
+    @Option(
+        name: [.short, .long],
+        help: "Listen here: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT."
+    )
     var listen: String?
 
     @Option(help: "Layout of the image: mapped-ram or sequential.")

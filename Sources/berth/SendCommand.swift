@@ -19,7 +19,10 @@ struct SendCommand: ParsableCommand {
     @Argument(help: "The image to read, of either layout; - is standard input.")
     var image: String
 
-    @Option(name: [.short, .long], help: "Connect here: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT.")
+    @Option(
+        name: [.short, .long],
+        help: "Connect here: unix:PATH, tcp:HOST:PORT or vsock:CID:PORT."
+    )
     var connect: String?
 
     func run() {

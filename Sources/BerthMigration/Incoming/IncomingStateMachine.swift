@@ -41,7 +41,9 @@ public struct IncomingStateMachine: Sendable, Equatable {
     /// Whether `start` would be accepted.
     public var canStart: Bool { status == .none || status == .failed }
 
-    /// Takes one event. An event that means nothing in the present state gives no action.
+    /// Takes one event.
+    ///
+    /// An event that means nothing in the present state gives no action.
     public mutating func handle(_ event: Event) -> [Action] {
         switch (status, event) {
         case (.none, .start), (.failed, .start):

@@ -65,7 +65,9 @@ public struct OutgoingStateMachine: Sendable, Equatable {
         }
     }
 
-    /// Takes one event. An event that means nothing in the present state gives no action.
+    /// Takes one event.
+    ///
+    /// An event that means nothing in the present state gives no action.
     public mutating func handle(_ event: Event) -> [Action] {
         switch (status, event) {
         case (.setup, .setUp):

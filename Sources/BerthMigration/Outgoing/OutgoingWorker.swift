@@ -82,7 +82,9 @@ final class OutgoingWorker {
             plan.isMapped ? MappedWriter(output) : SequentialWriter(output)
         let start = ContinuousClock.now
         window = BandwidthWindow(now: start)
-        statistics.update { $0.totalByteCount = plan.blocks.reduce(0) { $0 + UInt64($1.byteCount) } }
+        statistics.update {
+            $0.totalByteCount = plan.blocks.reduce(0) { $0 + UInt64($1.byteCount) }
+        }
         try writer.begin(
             plan.stream,
             blocks: plan.blocks.map { StreamBlock(name: $0.id, byteCount: $0.byteCount) },

@@ -12,7 +12,9 @@ public struct CapabilitySet: Sendable, Equatable {
         enabled.contains(capability)
     }
 
-    /// What Berth can do. The others are refused, never accepted and ignored.
+    /// What Berth can do.
+    ///
+    /// The others are refused, never accepted and ignored.
     ///
     /// `late-block-activate`, `zero-blocks` and `events` ask nothing of a guest without disks that
     /// isn't done anyway.

@@ -49,7 +49,9 @@ public struct Demo {
         // The thread ends by itself within a burst.
         defer { guest.end() }
 
-        print("A guest of 128 MiB writes to its memory without end. It is saved twice while it runs.\n")
+        print(
+            "A guest of 128 MiB writes to its memory without end. It is saved twice while it runs.\n"
+        )
         await source.endpoint.controller.startUp()
         try await source.send("query-status")
 

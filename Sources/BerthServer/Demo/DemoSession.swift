@@ -17,7 +17,8 @@ struct DemoSession {
 
     /// Sends a command, as a monitor would pass it on, and shows it with its reply.
     @discardableResult
-    func send(_ command: String, _ arguments: JSONObject = [:]) async throws(QMPError) -> JSONValue {
+    func send(_ command: String, _ arguments: JSONObject = [:]) async throws(QMPError) -> JSONValue
+    {
         var request: JSONObject = ["execute": .string(command)]
         if !arguments.isEmpty {
             request["arguments"] = .object(arguments)

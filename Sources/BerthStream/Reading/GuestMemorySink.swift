@@ -20,7 +20,7 @@ public final class GuestMemorySink: PageSink {
     /// Copies the run into place.
     public func write(_ run: DataRun) throws(StreamError) {
         var target = unsafe blocks[run.block].base + run.offset
-        for unsafe piece in unsafe run.pieces {
+        for unsafepiece in unsafe run.pieces {
             guard let source = unsafe piece.iov_base else { continue }
             unsafe target.copyMemory(from: source, byteCount: piece.iov_len)
             unsafe target += piece.iov_len

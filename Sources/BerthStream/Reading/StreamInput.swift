@@ -2,7 +2,9 @@ public import BerthTransport
 public import BerthWire
 import Glibc
 
-/// Buffered, bounded reading of a stream from a channel. Owned by one thread.
+/// Buffered, bounded reading of a stream from a channel.
+///
+/// Owned by one thread.
 ///
 /// Reads are large; fields are decoded where they lie in the buffer. The buffer grows only on
 /// demand of a caller that knows a limit.
@@ -34,7 +36,9 @@ public final class StreamInput {
     /// Number of bytes that can be looked at without reading.
     public var available: Int { tail - head }
 
-    /// The unread bytes. Valid until the next call that reads or consumes.
+    /// The unread bytes.
+    ///
+    /// Valid until the next call that reads or consumes.
     public var unread: UnsafeMutableRawBufferPointer {
         unsafe UnsafeMutableRawBufferPointer(rebasing: storage[head..<tail])
     }

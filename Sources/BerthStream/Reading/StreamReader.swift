@@ -99,7 +99,9 @@ public final class StreamReader {
         try receiver.accept(configuration)
     }
 
-    /// Reads one element. Returns false after the end of the stream.
+    /// Reads one element.
+    ///
+    /// Returns false after the end of the stream.
     private func readElement() throws(StreamError) -> Bool {
         let position = input.position
         try input.require(1, "the list of sections")
@@ -162,7 +164,9 @@ public final class StreamReader {
         return true
     }
 
-    /// Keeps opaque sections. Returns false after the end of the stream.
+    /// Keeps opaque sections.
+    ///
+    /// Returns false after the end of the stream.
     private func collectDevices() throws(StreamError) -> Bool {
         let outcome = try devices.collect(
             from: input,

@@ -102,7 +102,9 @@ public final class MappedWriter: GuestWriter {
         try framing?.beginPart(isLast: true, announced: announced)
     }
 
-    /// See `GuestWriter`. The bitmaps are the last bytes that reach the file.
+    /// See `GuestWriter`.
+    ///
+    /// The bitmaps are the last bytes that reach the file.
     public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
         try framing?.endPart()
         try framing?.finish(deviceSections: deviceSections, description: description)
