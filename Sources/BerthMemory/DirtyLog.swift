@@ -2,8 +2,8 @@ import Synchronization
 
 /// The software dirty bitmap of one RAM block: writers mark pages, a migration collects them.
 ///
-/// Marking is one relaxed-load-then-or, safe from any number of threads. A writer marks a page
-/// *after* it wrote, so that a page collected in between is sent once more, never lost.
+/// Marking is one atomic or, safe from any number of threads. A writer marks a page *after* it
+/// wrote, so that a page collected in between is sent once more, never lost.
 @safe
 public final class DirtyLog: Sendable {
     /// Number of pages that the log covers.
@@ -31,10 +31,9 @@ public final class DirtyLog: Sendable {
     public func mark(page: Int) {
         guard page >= 0, page < pageCount else { return }
         let bit = UInt64(1) << UInt64(page % 64)
-        let index = page / 64
-        if unsafe words[index].load(ordering: .relaxed) & bit == 0 {
-            unsafe words[index].bitwiseOr(bit, ordering: .releasing)
-        }
+        // Also where the bit is set already: a look at it may be done before the page's new content
+        // is visible to others, and who collects the old mark in between would send the old page.
+        unsafe words[page / 64].bitwiseOr(bit, ordering: .releasing)
     }
 
     /// Moves every mark into `bitmap` and clears the log.
