@@ -20,7 +20,8 @@ public final class GuestMemorySink: PageSink {
     /// Copies the run into place.
     public func write(_ run: DataRun) throws(StreamError) {
         var target = unsafe blocks[run.block].base + run.offset
-        for unsafepiece in unsafe run.pieces {
+        for index in unsafe run.pieces.indices {
+            let piece = unsafe run.pieces[index]
             guard let source = unsafe piece.iov_base else { continue }
             unsafe target.copyMemory(from: source, byteCount: piece.iov_len)
             unsafe target += piece.iov_len

@@ -75,7 +75,8 @@ public final class SequentialWriter: GuestWriter {
     /// Pages are read from there at the latest in `settle`.
     public func write(_ run: DataRun) throws(StreamError) {
         var offset = run.offset
-        for unsafepiece in unsafe run.pieces {
+        for index in unsafe run.pieces.indices {
+            let piece = unsafe run.pieces[index]
             guard var page = unsafe piece.iov_base else { continue }
             let end = unsafe page + piece.iov_len
             while unsafe page < end {
