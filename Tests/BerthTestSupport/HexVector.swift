@@ -1,4 +1,4 @@
-import Foundation
+public import Foundation
 
 /// Bytes from an annotated hex file under Tests/Vectors; the syntax is in its README.
 public enum HexVector {
