@@ -10,6 +10,13 @@ extension MigrationController {
         outgoing.status == .none ? incomingInfo : outgoingInfo
     }
 
+    /// QMP `query-migrationthreads`; the name is QEMU's.
+    public var threads: [MigrationThreadInfo] {
+        guard outgoingWork != nil else { return [] }
+        let id = statistics.snapshot.threadID
+        return [MigrationThreadInfo(name: "mig/src/main", threadID: Int64(id))]
+    }
+
     private var outgoingInfo: MigrationInfo {
         var info = MigrationInfo(status: outgoing.status, errorDesc: outgoingError)
         let counters = statistics.snapshot

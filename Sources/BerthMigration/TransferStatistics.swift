@@ -29,6 +29,9 @@ public struct TransferCounters: Sendable, Equatable {
     /// Milliseconds from the start of the data thread to the end of set-up.
     public var setupTime: UInt64 = 0
 
+    /// The kernel's number of the data thread; 0 before it runs.
+    public var threadID: Int32 = 0
+
     /// All zero.
     public init() {}
 }

@@ -64,6 +64,8 @@ int berth_block_device_size(int fd, uint64_t *byte_count) {
     return ioctl(fd, BLKGETSIZE64, byte_count);
 }
 
+pid_t berth_thread_id(void) { return gettid(); }
+
 int berth_thread_set_name(pthread_t thread, const char *name) {
     return pthread_setname_np(thread, name);
 }

@@ -1,5 +1,6 @@
 import BerthMemory
 import BerthStream
+import BerthSystem
 import BerthTransport
 import BerthWire
 
@@ -47,6 +48,7 @@ final class OutgoingWorker {
     /// - Parameter opened: the channel, if there was nothing to wait for (file, fd, exec).
     @available(*, noasync)
     func run(_ transport: OutgoingTransport, _ opened: Channel?) {
+        statistics.update { $0.threadID = NamedThread.currentID }
         do throws(MigrationError) {
             let channel = if let opened { opened } else { try connect(transport) }
             do throws(StreamError) {

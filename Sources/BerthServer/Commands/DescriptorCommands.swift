@@ -11,9 +11,9 @@ extension Endpoint {
     ) throws(QMPError) -> JSONValue {
         switch command {
         case .getfd(let arguments):
-            try monitor.descriptors.getfd(arguments.fdname)
+            try monitor.descriptors.getFD(named: arguments.fdname)
         case .closefd(let arguments):
-            try monitor.descriptors.closefd(arguments.fdname)
+            try monitor.descriptors.closeFD(named: arguments.fdname)
         case .addFD(let arguments):
             return try addDescriptor(arguments, monitor)
         case .removeFD(let arguments):
@@ -44,9 +44,7 @@ extension Endpoint {
         _ arguments: AddFDArguments,
         _ monitor: MonitorContext
     ) throws(QMPError) -> JSONValue {
-        guard let descriptor = monitor.descriptors.takePending() else {
-            throw QMPError("No file descriptor supplied via SCM_RIGHTS")
-        }
+        let descriptor = try monitor.descriptors.takePending()
         if let id = arguments.fdsetID, id < 0 {
             throw QMPError("Parameter 'fdset-id' expects a non-negative value")
         }

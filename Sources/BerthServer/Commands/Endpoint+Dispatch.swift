@@ -1,4 +1,5 @@
 public import BerthJSON
+import BerthMigration
 public import BerthMonitor
 public import BerthQAPI
 

@@ -1,5 +1,6 @@
 import BerthJSON
 import BerthMemory
+import BerthMigration
 import BerthQAPI
 
 extension Endpoint {
@@ -83,7 +84,7 @@ extension Endpoint {
             switch parts {
             case []: return .string("container")
             case ["objects"]: return .string("container")
-            case ["machine"]: return .string("\(controller.identity.machineType)-machine")
+            case ["machine"]: return .string("\(profile.identity.machineType)-machine")
             default: break
             }
         }

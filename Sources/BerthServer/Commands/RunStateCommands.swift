@@ -1,5 +1,6 @@
 import BerthJSON
 import BerthMigration
+import BerthMonitor
 import BerthQAPI
 
 extension Endpoint {

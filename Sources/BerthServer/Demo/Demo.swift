@@ -20,8 +20,9 @@ public struct Demo {
     public init() throws(QMPError) {
         let base = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/tmp"
         var template = Array("\(base)/berth-demo-XXXXXX".utf8CString)
-        let made = unsafe template.withUnsafeMutableBufferPointer {
-            unsafe mkdtemp($0.baseAddress) != nil
+        let made = unsafe template.withUnsafeMutableBufferPointer { buffer -> Bool in
+            guard let start = buffer.baseAddress else { return false }
+            return unsafe mkdtemp(start) != nil
         }
         guard made else {
             throw QMPError(
@@ -109,7 +110,7 @@ public struct Demo {
     }
 
     private func save(_ session: DemoSession, to file: String) async throws(QMPError) -> Save {
-        try await session.ask(
+        _ = try await session.ask(
             "migrate-set-parameters",
             ["max-bandwidth": .integer(Self.bytesPerSecond), "downtime-limit": .integer(5)]
         )

@@ -8,11 +8,12 @@ struct DemoSession {
     /// Name of the endpoint in what is shown.
     let name: String
     let endpoint: Endpoint
-    private let monitor = MonitorContext()
+    private let monitor: MonitorContext
 
     init(_ name: String, _ endpoint: Endpoint) {
         self.name = name
         self.endpoint = endpoint
+        monitor = MonitorContext(label: name)
     }
 
     /// Sends a command, as a monitor would pass it on, and shows it with its reply.

@@ -1,12 +1,16 @@
 public import BerthMemory
 public import BerthMigration
-import BerthQAPI
+public import BerthQAPI
 import BerthSystem
 
 /// What an endpoint is: its machine, its memory, and how it starts.
 public struct EndpointProfile: Sendable {
     /// Machine type, name and UUID.
     public var identity: GuestIdentity
+    /// Architecture of the guest's processors.
+    public var architecture: SystemEmulatorTarget
+    /// The monitors' devices, for `query-chardev`.
+    public var characterDevices: [ChardevInfo] = []
     /// Size of the machine's memory in bytes; 0 for none.
     public var memoryByteCount: UInt64
     /// Name of the block that `memoryByteCount` makes.
@@ -26,6 +30,7 @@ public struct EndpointProfile: Sendable {
     /// Describes an endpoint.
     public init(
         identity: GuestIdentity,
+        architecture: SystemEmulatorTarget = .x8664,
         memoryByteCount: UInt64,
         memoryBlockName: String,
         backends: [MemoryBackend] = [],
@@ -35,6 +40,7 @@ public struct EndpointProfile: Sendable {
         sendsSwitchoverStart: Bool = true
     ) {
         self.identity = identity
+        self.architecture = architecture
         self.memoryByteCount = memoryByteCount
         self.memoryBlockName = memoryBlockName
         self.backends = backends
