@@ -1,0 +1,48 @@
+internal import BerthSystem
+internal import CEdit
+internal import Glibc
+internal import Synchronization
+
+/// The console of a person at a terminal.
+final class HMPTerminalConsole: HMPConsole {
+    private let output: OwnedDescriptor
+    private let open = Atomic(true)
+
+    init(output: consuming OwnedDescriptor) {
+        self.output = output
+    }
+
+    /// The terminal's number.
+    var raw: CInt { output.raw }
+
+    var isInteractiveTerminal: Bool { true }
+
+    var columnCount: Int {
+        let count = berth_terminal_columns(output.raw)
+        return count > 0 ? Int(count) : 80
+    }
+
+    var isOpen: Bool { open.load(ordering: .relaxed) }
+
+    /// Notes that the session has ended.
+    func close() { open.store(false, ordering: .relaxed) }
+
+    /// Writes all of it; what a terminal that has gone doesn't take is dropped.
+    func write(_ text: String) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                unsafe Glibc.write(output.raw, buffer.baseAddress, buffer.count)
+            }
+            if count > 0 {
+                bytes = bytes.dropFirst(count)
+            } else if errno == EAGAIN {
+                // Somebody who shares the terminal has made it non-blocking.
+                var request = pollfd(fd: output.raw, events: Int16(POLLOUT), revents: 0)
+                _ = unsafe poll(&request, 1, -1)
+            } else if errno != EINTR {
+                return
+            }
+        }
+    }
+}
