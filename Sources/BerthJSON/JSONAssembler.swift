@@ -26,6 +26,9 @@ struct JSONAssembler {
         lexer = JSONLexer(dialect)
     }
 
+    /// Whether a token or a message has begun and isn't complete.
+    var isInsideText: Bool { !lexer.isBetweenTokens || !message.tokens.isEmpty }
+
     /// Forgets what has been taken.
     mutating func reset() {
         lexer.reset()

@@ -2,7 +2,7 @@
 ///
 /// The dialect, the limits and the messages are QEMU's: a client's byte sequence gets the same
 /// values and errors from both. After an error the parser goes on with what follows.
-public struct JSONStreamParser {
+public struct JSONStreamParser: Sendable {
     /// What comes out of the stream.
     public enum Output: Sendable, Equatable {
         /// One complete value.
@@ -24,6 +24,9 @@ public struct JSONStreamParser {
     public init(limits: JSONLimits = .monitor) {
         assembler = JSONAssembler(.monitor, limits)
     }
+
+    /// Whether the bytes taken so far end in the middle of a text.
+    public var isInsideText: Bool { assembler.isInsideText }
 
     /// Forgets an incomplete text, as a new stream demands.
     public mutating func reset() {

@@ -63,8 +63,7 @@ public final class NamedDescriptors: Sendable {
         }
     }
 
-    /// Takes the descriptor that came with the request, or with one before it that had no use for
-    /// it. Further ones that came with it are closed.
+    /// Takes the descriptor that came with the request, or with one before that had no use for it.
     ///
     /// - Throws: `QMPError` if there is none.
     public func takePending() throws(QMPError) -> OwnedDescriptor {

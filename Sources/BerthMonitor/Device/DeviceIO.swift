@@ -3,8 +3,10 @@ internal import Glibc
 
 /// System calls on the descriptors of devices.
 enum DeviceIO {
-    /// Bytes that are read at a time. Any request of ordinary size fits; what one read returns is
-    /// also what a client can make a session hold unread.
+    /// Bytes that are read at a time.
+    ///
+    /// Any request of ordinary size fits; what one read returns is also what a client can make a
+    /// session hold unread.
     static let readByteCount = 64 << 10
     /// What a pipe that polls as writable takes without blocking (`PIPE_BUF`).
     private static let sharedWriteByteCount = 4096

@@ -41,7 +41,9 @@ public final class MonitorClient: Sendable {
         self.wake = wake
     }
 
-    /// Sends bytes after those sent before. Never blocks: what the client doesn't read is kept.
+    /// Sends bytes after those sent before.
+    ///
+    /// Never blocks: what the client doesn't read is kept.
     public func write(_ bytes: [UInt8]) {
         let needsThread = state.withLock { state in
             guard state.isOpen, !state.isFinished else { return false }
@@ -73,9 +75,9 @@ public final class MonitorClient: Sendable {
         state.withLock { !$0.pending.isEmpty }
     }
 
-    /// Whether the connection is to be ended now.
+    /// Whether the connection is to be ended once everything is written.
     var isFinished: Bool {
-        state.withLock { $0.isFinished && $0.pending.isEmpty }
+        state.withLock { $0.isFinished }
     }
 
     /// Writes what there is room for.
