@@ -63,13 +63,13 @@ extension Channel {
 
     /// Bytes in the regular file or on the block device now; `nil` for anything else.
     public var byteCount: UInt64? {
-        guard isSeekable else { return nil }
+        guard medium == .storage else { return nil }
         return try? FileStatus(of: raw).byteCount
     }
 
     /// Where the next read or write in order takes place; `nil` if there is no such thing.
     public var position: UInt64? {
-        guard isSeekable else { return nil }
+        guard medium == .storage else { return nil }
         return UInt64(exactly: lseek(raw, 0, CInt(SEEK_CUR)))
     }
 
@@ -94,7 +94,7 @@ extension Channel {
     /// - Throws: `TransportError`; data may then be lost even if every write succeeded.
     @available(*, noasync, message: "blocks its thread")
     public func synchronize() throws(TransportError) {
-        guard isSeekable else { return }
+        guard medium == .storage else { return }
         _ = try check("write to", "fdatasync") { Int(fdatasync(raw)) }
     }
 

@@ -64,6 +64,8 @@ public final class Channel: Sendable {
     ) throws(TransportError) {
         do {
             let kind = try FileStatus(of: descriptor.raw).kind
+            let obstacle = try SeekObstacle.of(descriptor)
+            isSeekable = kind != .directory && obstacle == nil
             wake = try WakeEvent()
             var changedFlags: CInt?
             switch kind {
@@ -101,8 +103,9 @@ public final class Channel: Sendable {
         }
     }
 
-    /// Whether bytes can be written and read at any offset: regular files and block devices.
-    public var isSeekable: Bool { objectKind == .regularFile || objectKind == .blockDevice }
+    /// Whether bytes can be read and written at any offset: a regular file or block device that
+    /// wasn't opened for appending.
+    public let isSeekable: Bool
 
     /// Whether the other side is reached over a socket.
     public var isSocket: Bool { medium == .socket }

@@ -31,14 +31,8 @@ enum DescriptorTransport {
             guard access.mode != wrong else {
                 throw TransportError("use", name, reason: "it was opened \(access.mode.rawValue)")
             }
-            let status = try FileStatus(of: descriptor.raw)
-            if let seekingCapability, !status.isSeekable {
-                throw TransportError(
-                    "use capability '\(seekingCapability)' with",
-                    name,
-                    reason: "a \(status.kind.rawValue) cannot be written at an offset; "
-                        + TransportNeed.seekable.transportsThatServe
-                )
+            if let seekingCapability, let obstacle = try SeekObstacle.of(descriptor) {
+                throw SeekObstacle.error(obstacle, seekingCapability, name)
             }
         } catch let error as SystemCallError {
             throw TransportError("use", name, cause: error)

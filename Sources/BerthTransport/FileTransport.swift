@@ -46,7 +46,7 @@ enum FileTransport {
         } catch {
             throw TransportError("open", request.name, cause: error)
         }
-        try check(status, request)
+        try check(status, descriptor, request)
         do {
             if request.direction == .outgoing, !request.isAdditional, status.kind == .regularFile {
                 try SystemCall.check("ftruncate", request.path) {
@@ -115,7 +115,11 @@ enum FileTransport {
         }
     }
 
-    private static func check(_ status: FileStatus, _ request: Request) throws(TransportError) {
+    private static func check(
+        _ status: FileStatus,
+        _ descriptor: borrowing OwnedDescriptor,
+        _ request: Request
+    ) throws(TransportError) {
         if status.kind == .directory {
             throw TransportError(
                 "open",
@@ -123,17 +127,17 @@ enum FileTransport {
                 cause: SystemCall.failure("open", request.path, EISDIR)
             )
         }
-        guard !status.isSeekable else { return }
         // The address has been checked before; this is the object that was really opened.
         if let capability = request.seekingCapability {
-            throw TransportError(
-                "use capability '\(capability)' with",
-                request.name,
-                reason: "a \(status.kind.rawValue) cannot be written at an offset; "
-                    + TransportNeed.seekable.transportsThatServe
-            )
+            let obstacle: String?
+            do {
+                obstacle = try SeekObstacle.of(descriptor)
+            } catch {
+                throw TransportError("open", request.name, cause: error)
+            }
+            if let obstacle { throw SeekObstacle.error(obstacle, capability, request.name) }
         }
-        guard request.offset == 0 else {
+        guard status.isSeekable || request.offset == 0 else {
             throw TransportError(
                 "open",
                 request.name,

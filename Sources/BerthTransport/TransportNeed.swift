@@ -36,7 +36,7 @@ extension MigrationAddress {
             switch need {
             case .seekable:
                 switch self {
-                case .file, .fd: objectKind(direction, resources).flatMap(Self.seekProblem)
+                case .file, .fd: seekObstacle(direction, resources)
                 default: "what goes over '\(transportName)' cannot be written at an offset"
                 }
             case .severalChannels(let withMappedRAM):
@@ -48,7 +48,7 @@ extension MigrationAddress {
             case .bidirectional:
                 switch self {
                 case .tcp, .unix, .vsock: nil
-                case .fd: objectKind(direction, resources).flatMap(Self.answerProblem)
+                case .fd(let name): answerObstacle(name, direction, resources)
                 default: "'\(transportName)' goes one way only"
                 }
             case .streamable:
@@ -62,42 +62,49 @@ extension MigrationAddress {
         )
     }
 
-    private static func seekProblem(_ kind: FileStatus.Kind) -> String? {
-        // A directory can't be opened for migration at all: that error is the better one.
-        switch kind {
-        case .regularFile, .blockDevice, .directory: nil
-        default: "a \(kind.rawValue) cannot be written at an offset"
-        }
-    }
-
-    private static func answerProblem(_ kind: FileStatus.Kind) -> String? {
-        kind == .socket ? nil : "a \(kind.rawValue) goes one way only"
-    }
-
-    /// The kind of object that a file or descriptor is now, `nil` if there is none to be seen.
-    private func objectKind(
+    /// What stands against seeking in the object that a file or descriptor is now; `nil` also if
+    /// there is none to be seen.
+    private func seekObstacle(
         _ direction: MigrationDirection,
         _ resources: TransportResources
-    ) -> FileStatus.Kind? {
+    ) -> String? {
         switch self {
         case .file(let path, _):
-            if let set = try? fdSetID() {
-                let access = FileAccess(mode: direction.accessMode)
-                guard let descriptor = try? resources.fdSets.open(set: set, access) else {
-                    return nil
-                }
-                return try? FileStatus(of: descriptor.raw).kind
+            guard let set = try? FDSets.setID(path: path) else {
+                return (try? FileStatus(path: path)).flatMap { SeekObstacle.of($0.kind) }
             }
-            return try? FileStatus(path: path).kind
+            let access = FileAccess(mode: direction.accessMode)
+            guard let descriptor = try? resources.fdSets.open(set: set, access) else { return nil }
+            return try? SeekObstacle.of(descriptor)
         case .fd(let name):
-            if direction == .incoming, let number = DescriptorTransport.inheritedNumber(name) {
-                return try? FileStatus(of: number).kind
-            }
-            guard let descriptor = resources.look(name) else { return nil }
-            return try? FileStatus(of: descriptor.raw).kind
+            guard let descriptor = Self.look(name, direction, resources) else { return nil }
+            return try? SeekObstacle.of(descriptor)
         default:
             return nil
         }
+    }
+
+    private func answerObstacle(
+        _ name: String,
+        _ direction: MigrationDirection,
+        _ resources: TransportResources
+    ) -> String? {
+        guard let descriptor = Self.look(name, direction, resources),
+            let kind = try? FileStatus(of: descriptor.raw).kind, kind != .socket
+        else { return nil }
+        return "a \(kind.rawValue) goes one way only"
+    }
+
+    /// A duplicate of the descriptor that a name or number stands for.
+    private static func look(
+        _ name: String,
+        _ direction: MigrationDirection,
+        _ resources: TransportResources
+    ) -> OwnedDescriptor? {
+        if direction == .incoming, let number = DescriptorTransport.inheritedNumber(name) {
+            return try? OwnedDescriptor.duplicate(of: number)
+        }
+        return resources.look(name)
     }
 }
 

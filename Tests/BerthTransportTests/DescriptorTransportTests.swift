@@ -91,6 +91,24 @@ struct DescriptorTransportTests {
         }
     }
 
+    @Test func `a file opened for appending serves a stream but no offsets`() throws {
+        let directory = try TestDirectory()
+        let path = directory.file("log")
+        let flags = O_CREAT | O_WRONLY | O_APPEND
+        #expect {
+            try outgoing(
+                "mig",
+                seeking: "mapped-ram",
+                holding(OwnedDescriptor.open(path, flags, mode: 0o600))
+            )
+        } throws: { "\($0)".contains("a file that was opened for appending cannot be written at") }
+        let channel = try outgoing("mig", holding(OwnedDescriptor.open(path, flags)))
+        #expect(!channel.isSeekable)
+        try channel.write([1, 2])
+        #expect(channel.byteCount == 2)
+        try channel.synchronize()
+    }
+
     @Test func `an inherited number is read and taken`() throws {
         let pipe = try OwnedDescriptor.pipe()
         try writeAll(pipe.second.raw, pattern(100))

@@ -10,8 +10,8 @@ struct TransportTableTests {
     /// An object behind an address, made in a fresh directory.
     enum Object: String, CaseIterable {
         case newFile, regularFile, emptyPath, fifo, characterDevice, socketFile
-        case fdSetOfRegularFile, fdSetOfPipe
-        case fdRegularFile, fdPipe, fdSocket, fdCharacterDevice
+        case fdSetOfRegularFile, fdSetOfPipe, fdSetOfAppendingFile
+        case fdRegularFile, fdAppendingFile, fdPipe, fdSocket, fdCharacterDevice
         case exec, execList, tcp, unix, vsock, rdma
     }
 
@@ -35,7 +35,9 @@ struct TransportTableTests {
         row(.socketFile, seekable: false, bothWays: false, file),
         row(.fdSetOfRegularFile, seekable: true, bothWays: false, file),
         row(.fdSetOfPipe, seekable: false, bothWays: false, file),
+        row(.fdSetOfAppendingFile, seekable: false, bothWays: false, file),
         row(.fdRegularFile, seekable: true, bothWays: false, (false, false, true)),
+        row(.fdAppendingFile, seekable: false, bothWays: false, (false, false, true)),
         row(.fdPipe, seekable: false, bothWays: false, (false, false, true)),
         row(.fdSocket, seekable: false, bothWays: true, (false, false, true)),
         row(.fdCharacterDevice, seekable: false, bothWays: false, (false, false, true)),
@@ -78,6 +80,9 @@ struct TransportTableTests {
             named["file"] = OwnedDescriptorBox(try file.duplicate())
             _ = try fdSets.add(file, set: 1, opaque: nil)
             _ = try fdSets.add(OwnedDescriptor.pipe().takeSecond(), set: 2, opaque: nil)
+            let log = try OwnedDescriptor.open(directory.file("regular"), O_WRONLY | O_APPEND)
+            named["log"] = OwnedDescriptorBox(try log.duplicate())
+            _ = try fdSets.add(log, set: 3, opaque: nil)
             named["pipe"] = OwnedDescriptorBox(try OwnedDescriptor.pipe().takeSecond())
             named["socket"] = OwnedDescriptorBox(try Sockets.pair().takeSecond())
             named["null"] = OwnedDescriptorBox(try OwnedDescriptor.open("/dev/null", O_WRONLY))
@@ -93,7 +98,9 @@ struct TransportTableTests {
             case .socketFile: .file(path: directory.file("socket"), offset: 0)
             case .fdSetOfRegularFile: .file(path: "/dev/fdset/1", offset: 0)
             case .fdSetOfPipe: .file(path: "/dev/fdset/2", offset: 0)
+            case .fdSetOfAppendingFile: .file(path: "/dev/fdset/3", offset: 0)
             case .fdRegularFile: .fd("file")
+            case .fdAppendingFile: .fd("log")
             case .fdPipe: .fd("pipe")
             case .fdSocket: .fd("socket")
             case .fdCharacterDevice: .fd("null")
@@ -161,8 +168,8 @@ struct TransportTableTests {
             #expect(text.hasSuffix(need.transportsThatServe))
         }
         #expect(world.files == ["regular"])
-        #expect(world.stillHeld == ["file", "pipe", "socket", "null"])
-        #expect(world.fdSets.query().map(\.id) == [2, 1])
+        #expect(world.stillHeld == ["file", "log", "pipe", "socket", "null"])
+        #expect(world.fdSets.query().map(\.id) == [3, 2, 1])
     }
 
     @Test func `a block device is seekable without being opened`() throws {
