@@ -1,11 +1,15 @@
+internal import BerthSystem
 public import Glibc
-import BerthSystem
 
 extension Channel {
-    /// Writes all bytes of the vectors at an offset, in order; they may be modified.
+    /// Writes all bytes of several buffers at an offset, one behind the other.
     ///
-    /// The corresponding C function is `pwritev`. Blocks; throws `.aborted` after `abort`.
-    /// - Throws: `TransportError` with the errno of the write.
+    /// The corresponding C function is `pwritev`.
+    ///
+    /// - Parameters:
+    ///   - vectors: any number; they are changed where a call writes a part of them.
+    ///   - offset: bytes from the file's beginning.
+    /// - Throws: `TransportError`; how much was written before is then unknown.
     @available(*, noasync, message: "blocks its thread")
     public func writeVector(
         _ vectors: UnsafeMutableBufferPointer<iovec>,

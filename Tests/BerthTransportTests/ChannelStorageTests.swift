@@ -73,6 +73,35 @@ struct ChannelStorageTests {
         }
     }
 
+    @Test func `vectors of every length are written whole at an offset`() throws {
+        let directory = try TestDirectory()
+        let file = try channel(directory)
+        let lengths = [0] + (0..<3000).map { $0 % 7 == 0 ? 0 : ($0 * 37) % 211 } + [0]
+        var bytes = pattern(lengths.reduce(0, +))
+        let expected = bytes
+        try bytes.withUnsafeMutableBytes { memory in
+            var offset = 0
+            var vectors = lengths.map { length in
+                defer { offset += length }
+                return iovec(iov_base: memory.baseAddress.map { $0 + offset }, iov_len: length)
+            }
+            try vectors.withUnsafeMutableBufferPointer { try file.writeVector($0, at: 5000) }
+        }
+        #expect(file.position == 0)
+        #expect(file.byteCount == UInt64(5000 + expected.count))
+        try file.seek(to: 5000)
+        #expect(try file.readToEnd() == expected)
+        let aborted = file
+        aborted.abort()
+        #expect {
+            var vector = iovec(iov_base: nil, iov_len: 1)
+            try withUnsafeMutablePointer(to: &vector) {
+                let vectors = UnsafeMutableBufferPointer(start: $0, count: 1)
+                try aborted.writeVector(vectors, at: 0)
+            }
+        } throws: { ($0 as? TransportError)?.isAborted == true }
+    }
+
     @Test(.enabled(if: geteuid() == 0, "mounting a small file system needs root"))
     func `a full file system is an error in order and at an offset`() throws {
         let directory = try TestDirectory()
