@@ -43,10 +43,10 @@ BerthMemory: Glibc SystemPackage BerthSystem
 BerthTransport: Glibc SystemPackage BerthSystem
 BerthStream: Glibc SystemPackage $below_stream
 BerthImages: Glibc SystemPackage BerthStream $below_stream
-BerthMigration: Glibc SystemPackage BerthStream $below_stream
+BerthMigration: Glibc SystemPackage BerthQAPI BerthStream $below_stream
 BerthMonitor: Glibc SystemPackage BerthQAPI BerthJSON BerthSystem CEdit
 BerthServer: Glibc SystemPackage BerthMonitor BerthMigration BerthImages BerthQAPI BerthStream $below_stream
-berth: Glibc ArgumentParser BerthServer BerthImages BerthSystem
+berth: Glibc ArgumentParser BerthServer BerthImages BerthStream BerthQAPI BerthSystem
 berth-qapi: Glibc Foundation
 "
 layering_findings() {
