@@ -20,23 +20,23 @@ enum KeyValueText {
     /// - Returns: an object whose scalars are all strings, to be checked with spelling `keyval`.
     static func parse(_ text: String, impliedKey: String? = nil) throws(QMPError) -> JSONObject {
         var root = Node.members([])
-        var isFirst = true
-        for option in options(of: text) {
-            let bytes = option.utf8
-            let key: String
-            let value: String
-            if let sign = bytes.firstIndex(of: UInt8(ascii: "=")) {
-                key = String(option[..<sign])
-                value = String(option[bytes.index(after: sign)...])
-            } else if isFirst, let impliedKey {
+        let bytes = Array(text.utf8)
+        var index = 0
+        while index < bytes.count {
+            let start = index
+            while index < bytes.count, bytes[index] != equals, bytes[index] != comma { index += 1 }
+            var key = String(decoding: bytes[start..<index], as: UTF8.self)
+            if index < bytes.count, bytes[index] == equals {
+                index += 1
+            } else if start == 0, let impliedKey, !key.isEmpty {
                 key = impliedKey
-                value = option
-            } else if option.isEmpty {
-                throw QMPError("Invalid parameter ''")
+                index = start
             } else {
-                throw QMPError("Expected '=' after parameter '\(option)'")
+                throw key.isEmpty
+                    ? QMPError("Invalid parameter ''")
+                    : QMPError("Expected '=' after parameter '\(key)'")
             }
-            isFirst = false
+            let value = value(in: bytes, at: &index)
             let path = key.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
             guard path.count <= depthLimit, !path.contains("") else {
                 throw QMPError("Invalid parameter '\(key)'")
@@ -47,25 +47,22 @@ enum KeyValueText {
         return object
     }
 
-    /// The options, with doubled commas made single.
-    private static func options(of text: String) -> [String] {
-        var options: [[UInt8]] = [[]]
-        let bytes = Array(text.utf8)
-        var index = 0
+    private static let equals = UInt8(ascii: "=")
+    private static let comma = UInt8(ascii: ",")
+
+    /// Takes a value and the comma after it; a doubled comma belongs to the value.
+    private static func value(in bytes: [UInt8], at index: inout Int) -> String {
+        var value: [UInt8] = []
         while index < bytes.count {
-            if bytes[index] == UInt8(ascii: ",") {
-                guard index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: ",") else {
-                    options.append([])
-                    index += 1
-                    continue
-                }
+            let byte = bytes[index]
+            index += 1
+            if byte == comma {
+                guard index < bytes.count, bytes[index] == comma else { break }
                 index += 1
             }
-            options[options.count - 1].append(bytes[index])
-            index += 1
+            value.append(byte)
         }
-        if options.last == [] { options.removeLast() }
-        return options.map { String(decoding: $0, as: UTF8.self) }
+        return String(decoding: value, as: UTF8.self)
     }
 }
 
