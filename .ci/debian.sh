@@ -16,8 +16,11 @@ is_debian() {
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    else
+    elif command -v sudo >/dev/null; then
         sudo "$@"
+    else
+        say "this needs root, or sudo: $*"
+        return 1
     fi
 }
 
