@@ -57,10 +57,11 @@ public final class StreamReader {
     public func read() throws(StreamError) -> ReceivedStream {
         try readHeader()
         while try readElement() {}
-        guard let ramSectionID else {
+        // Without the list no receiver was asked whether the guest fits.
+        guard let ramSectionID, sink != nil else {
             throw StreamError(
                 .malformed,
-                "the stream has no RAM section",
+                "the stream has no RAM section with a list of blocks",
                 at: input.position
             )
         }

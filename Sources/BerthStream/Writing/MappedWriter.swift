@@ -6,8 +6,9 @@ import Glibc
 /// Writes a mapped-ram image: every page has one fixed place in the file, so a page sent again
 /// replaces itself and the file is no larger than header, blocks and device state.
 ///
-/// The bitmaps, without which the pages mean nothing, are written by `finish`, after the last
-/// page: an image that was cut off never looks complete. Format: docs/wire/mapped-ram.md.
+/// The bitmaps, without which the pages mean nothing, and then the header are written by `finish`,
+/// after everything else: an image that was cut off never looks complete, not even one that was
+/// begun over an older image in the same place. Format: docs/wire/mapped-ram.md.
 @safe
 public final class MappedWriter: GuestWriter {
     /// Where the stream between the pages goes; its channel is seekable.
@@ -20,6 +21,8 @@ public final class MappedWriter: GuestWriter {
 
     private var framing: StreamFraming?
     private var regions: [Region] = []
+    /// Where the stream begins in the file.
+    private var start: UInt64 = 0
     /// One page for `apply`.
     private let scratch = UnsafeMutableRawBufferPointer.allocate(
         byteCount: targetPageByteCount,
@@ -54,7 +57,11 @@ public final class MappedWriter: GuestWriter {
         plan.opensReturnPath = false
         let framing = StreamFraming(plan, output)
         self.framing = framing
-        try framing.begin(total: blocks.reduce(0) { $0 + UInt64($1.byteCount) })
+        start = output.position
+        try framing.begin(
+            total: blocks.reduce(0) { $0 + UInt64($1.byteCount) },
+            withholdsHeader: true
+        )
         for block in blocks {
             var bytes = [UInt8]()
             let length = UInt64(block.byteCount)
@@ -113,6 +120,9 @@ public final class MappedWriter: GuestWriter {
                 bytes throws(StreamError) in
                 unsafe try put(UnsafeRawBufferPointer(bytes), at: region.header.bitmapOffset)
             }
+        }
+        try unsafe StreamFraming.header.withUnsafeBufferPointer { bytes throws(StreamError) in
+            unsafe try put(UnsafeRawBufferPointer(bytes), at: start)
         }
     }
 

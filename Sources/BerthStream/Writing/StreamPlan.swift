@@ -71,10 +71,21 @@ struct StreamFraming {
         self.output = output
     }
 
-    /// Header, configuration, return path, and the start of the RAM section up to its total.
-    func begin(total: UInt64) throws(StreamError) {
+    /// The first bytes of every stream.
+    static var header: [UInt8] {
         var bytes = [UInt8]()
         StreamHeader().encode(into: &bytes)
+        return bytes
+    }
+
+    /// Header, configuration, return path, and the start of the RAM section up to its total.
+    ///
+    /// - Parameter withholdsHeader: leaves zeros in the place of the header, to be written last.
+    func begin(total: UInt64, withholdsHeader: Bool = false) throws(StreamError) {
+        var bytes = Self.header
+        if withholdsHeader {
+            bytes = Array(repeating: 0, count: bytes.count)
+        }
         plan.configuration.encode(into: &bytes)
         if plan.opensReturnPath {
             StreamCommand.openReturnPath.encode(into: &bytes)
