@@ -87,7 +87,9 @@ public final class CommandDispatcher: Sendable {
         }
     }
 
-    /// Lets no further command begin. The one that is running ends and is answered.
+    /// Lets no further command begin.
+    ///
+    /// The one that is running ends and is answered.
     public func close() {
         gate.state.withLock { $0.isClosed = true }
     }
