@@ -73,6 +73,7 @@ public final class ChildProcess: Sendable {
         guard let program = arguments.first else {
             throw SystemCall.failure("posix_spawn", "", EINVAL)
         }
+        Signals.keepExitStatuses()
         let ended = try WakeEvent()
         let null = try OwnedDescriptor.open("/dev/null", O_RDWR)
         let pipe = try OwnedDescriptor.pipe()

@@ -111,6 +111,20 @@ struct ChildProcessTests {
         #expect(Glibc.kill(process.processID, 0) == -1)
     }
 
+    @Test func `an exit code is reported even if the parent process ignored children`() async {
+        await #expect(processExitsWith: .exitCode(3)) {
+            signal(SIGCHLD, SIG_IGN)
+            let started = try ChildProcess.start(
+                ["/bin/sh", "-c", "exit 3"],
+                piping: .standardOutput
+            )
+            let process = started.process
+            let wait: () throws -> ChildProcess.ExitStatus? = { try process.wait() }
+            guard case .exited(let code)? = try wait() else { exit(1) }
+            exit(code)
+        }
+    }
+
     @Test func `writing to a pipe without a reader is an error and no signal`() async {
         await #expect(processExitsWith: .exitCode(EPIPE)) {
             Signals.ignoreBrokenPipes()
