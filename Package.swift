@@ -1,19 +1,18 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-let environment = Context.environment
+/// Set by `make check`: a release for users must build with compilers that warn about more.
+let warningsAsErrors = Context.environment["BERTH_WARNINGS_AS_ERRORS"] == "1"
 
 /// One set of settings for every target: the language rules that the whole project follows.
-var settings: [SwiftSetting] = [
+let settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-]
-if environment["BERTH_WARNINGS_AS_ERRORS"] == "1" {
-    settings.append(.treatAllWarnings(as: .error))
-}
+] + (warningsAsErrors ? [.treatAllWarnings(as: .error)] : [])
+
 /// Libraries also have every unsafe operation marked; test code doesn't (`#expect` hides them).
 let librarySettings = settings + [.strictMemorySafety()]
 

@@ -54,6 +54,12 @@ public final class RAMBlock: Sendable {
         )
     }
 
+    /// The same memory under another name in the stream.
+    public func named(_ id: String) -> RAMBlock {
+        if id == self.id { return self }
+        return RAMBlock(id: id, byteCount: byteCount, mapping: mapping, isZeroed: takeUntouched())
+    }
+
     /// Says that the memory is about to get content.
     ///
     /// - Returns: whether it was known to be all zero until now.

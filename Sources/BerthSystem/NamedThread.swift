@@ -66,7 +66,9 @@ public final class NamedThread: Sendable {
         return NamedThread(name: name, handle)
     }
 
-    /// The kernel's number of the calling thread. The corresponding C function is `gettid`.
+    /// The kernel's number of the calling thread.
+    ///
+    /// The corresponding C function is `gettid`.
     public static var currentID: Int32 { berth_thread_id() }
 
     /// Waits until the thread has ended.

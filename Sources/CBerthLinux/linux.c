@@ -66,6 +66,8 @@ int berth_block_device_size(int fd, uint64_t *byte_count) {
 
 pid_t berth_thread_id(void) { return gettid(); }
 
+pid_t berth_fork(void) { return fork(); }
+
 int berth_thread_set_name(pthread_t thread, const char *name) {
     return pthread_setname_np(thread, name);
 }

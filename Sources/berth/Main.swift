@@ -9,10 +9,10 @@ enum Main {
         let arguments = CommandLine.arguments
         let program = arguments.first.map(Self.lastComponent) ?? "berth"
         if program.hasPrefix("qemu-system-") {
-            await RunCommand.run(program: program, Array(arguments.dropFirst()))
+            RunCommand.run(program: program, Array(arguments.dropFirst()))
         }
         if arguments.dropFirst().first == "run" {
-            await RunCommand.run(program: program, Array(arguments.dropFirst(2)))
+            RunCommand.run(program: program, Array(arguments.dropFirst(2)))
         }
         await BerthCommand.main()
     }

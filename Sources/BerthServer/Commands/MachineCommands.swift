@@ -1,6 +1,7 @@
 import BerthJSON
 import BerthMemory
 import BerthMigration
+import BerthMonitor
 import BerthQAPI
 import BerthWire
 
@@ -27,7 +28,9 @@ extension Endpoint {
         case .queryMemorySizeSummary:
             return MemoryInfo(baseMemory: profile.memoryByteCount, pluggedMemory: 0).toJSON()
         case .queryChardev:
-            return profile.characterDevices.toJSON()
+            return monitors.devices.map {
+                ChardevInfo(frontendOpen: $0.isOpen, filename: $0.fileName, label: $0.label)
+            }.toJSON()
         case .queryCommandLineOptions(let arguments):
             return try QemuOptionList.describe(arguments.option).toJSON()
         default:

@@ -92,7 +92,8 @@ public struct Demo {
         let profile = EndpointProfile(
             identity: GuestIdentity(machineType: "none", name: "demo"),
             memoryByteCount: UInt64(guestByteCount),
-            memoryBlockName: "ram",
+            backends: [MemoryBackend(id: "ram", kind: .ram, byteCount: UInt64(guestByteCount))],
+            ramBlocks: [RAMBlockSource(blockName: "ram", backendID: "ram")],
             isIncoming: isIncoming
         )
         guard let writer else { return try Endpoint(profile) }

@@ -3,6 +3,7 @@ public import BerthMigration
 public import BerthMonitor
 public import BerthQAPI
 public import BerthTransport
+import Synchronization
 
 /// One end of a migration: a guest, its migrations, and what its monitors ask for.
 ///
@@ -19,6 +20,8 @@ public final class Endpoint: Sendable {
     /// What the monitors say about the process.
     public let profile: EndpointProfile
     let objects: MemoryObjects
+    /// The monitors, once they are served.
+    let monitors = MonitorsBox()
 
     private let exit: ExitRequest
 
@@ -62,6 +65,21 @@ public final class Endpoint: Sendable {
     /// Waits until `quit`, a signal or a failed incoming migration ends the endpoint.
     public func waitForExit() async -> EndpointExit {
         await exit.wait()
+    }
+}
+
+/// Lets `query-chardev` find the monitors, which are made after the endpoint that they serve.
+final class MonitorsBox: Sendable {
+    private let server = Mutex<MonitorServer?>(nil)
+
+    /// Sets the server, once.
+    func set(_ server: MonitorServer) {
+        self.server.withLock { $0 = server }
+    }
+
+    /// The monitors' devices.
+    var devices: [MonitorDeviceStatus] {
+        server.withLock { $0 }?.devices ?? []
     }
 }
 

@@ -9,16 +9,12 @@ public struct EndpointProfile: Sendable {
     public var identity: GuestIdentity
     /// Architecture of the guest's processors.
     public var architecture: SystemEmulatorTarget
-    /// The monitors' devices, for `query-chardev`.
-    public var characterDevices: [ChardevInfo] = []
     /// Size of the machine's memory in bytes; 0 for none.
     public var memoryByteCount: UInt64
-    /// Name of the block that `memoryByteCount` makes.
-    public var memoryBlockName: String
     /// Memory backends to make at the start.
     public var backends: [MemoryBackend]
-    /// Ids of the backends that the machine's memory is made of; empty to make it by itself.
-    public var memoryBackendIDs: [String]
+    /// The blocks that the machine's memory is made of, each from one of the backends.
+    public var ramBlocks: [RAMBlockSource]
     /// Started with `-incoming`.
     public var isIncoming: Bool
     /// False with `-S`.
@@ -32,9 +28,8 @@ public struct EndpointProfile: Sendable {
         identity: GuestIdentity,
         architecture: SystemEmulatorTarget = .x8664,
         memoryByteCount: UInt64,
-        memoryBlockName: String,
-        backends: [MemoryBackend] = [],
-        memoryBackendIDs: [String] = [],
+        backends: [MemoryBackend],
+        ramBlocks: [RAMBlockSource],
         isIncoming: Bool = false,
         autostart: Bool = true,
         sendsSwitchoverStart: Bool = true
@@ -42,9 +37,8 @@ public struct EndpointProfile: Sendable {
         self.identity = identity
         self.architecture = architecture
         self.memoryByteCount = memoryByteCount
-        self.memoryBlockName = memoryBlockName
         self.backends = backends
-        self.memoryBackendIDs = memoryBackendIDs
+        self.ramBlocks = ramBlocks
         self.isIncoming = isIncoming
         self.autostart = autostart
         self.sendsSwitchoverStart = sendsSwitchoverStart
@@ -56,20 +50,12 @@ public struct EndpointProfile: Sendable {
             try objects.add(backend)
         }
         var memory = GuestMemory()
-        for id in memoryBackendIDs {
-            guard let entry = objects[id] else {
-                throw QMPError("Memory backend '\(id)' not found")
+        for source in ramBlocks {
+            guard let entry = objects[source.backendID] else {
+                throw QMPError("Memory backend '\(source.backendID)' not found")
             }
-            objects.use(id)
-            memory.insert(entry.block)
-        }
-        if memoryBackendIDs.isEmpty, memoryByteCount > 0 {
-            let backend = MemoryBackend(
-                id: memoryBlockName,
-                kind: .ram,
-                byteCount: memoryByteCount
-            )
-            memory.insert(try objects.add(backend, isInUse: true))
+            objects.use(source.backendID)
+            memory.insert(entry.block.named(source.blockName))
         }
         return memory
     }

@@ -41,6 +41,7 @@ int berth_block_device_size(int fd, uint64_t *byte_count);
 
 // Threads and children.
 pid_t berth_thread_id(void);
+pid_t berth_fork(void);
 int berth_thread_set_name(pthread_t thread, const char *name);
 int berth_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest);
 
