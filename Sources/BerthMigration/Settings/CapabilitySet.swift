@@ -78,10 +78,11 @@ public struct CapabilitySet: Sendable, Equatable {
                 )
             }
         }
-        if let missing = changes.first(where: { $0.state && !Self.built.contains($0.capability) }) {
+        // Judged like the rules: what a later entry turns off again is no matter.
+        let unbuilt = changes.map(\.capability).first { result[$0] && !Self.built.contains($0) }
+        if let unbuilt {
             throw MigrationError(
-                "capability '\(missing.capability.rawValue)' is not built into this version of "
-                    + "Berth"
+                "capability '\(unbuilt.rawValue)' is not built into this version of Berth"
             )
         }
         return result
