@@ -16,7 +16,8 @@ struct ChannelStorageTests {
         #expect(file.isSeekable)
         let bytes = pattern(100_000)
         try bytes.withUnsafeBytes { try file.write(at: 1 << 32, $0) }
-        #expect(file.byteCount == (1 << 32) + 100_000)
+        let expectedByteCount: UInt64 = (1 << 32) + 100_000
+        #expect(file.byteCount == expectedByteCount)
         #expect(file.position == 0)
         var back = [UInt8](repeating: 9, count: 100_016)
         let count = try back.withUnsafeMutableBytes { try file.read(at: (1 << 32) - 16, into: $0) }
@@ -88,7 +89,8 @@ struct ChannelStorageTests {
             try vectors.withUnsafeMutableBufferPointer { try file.writeVector($0, at: 5000) }
         }
         #expect(file.position == 0)
-        #expect(file.byteCount == UInt64(5000 + expected.count))
+        let expectedByteCount = UInt64(5000 + expected.count)
+        #expect(file.byteCount == expectedByteCount)
         try file.seek(to: 5000)
         #expect(try file.readToEnd() == expected)
         let aborted = file
