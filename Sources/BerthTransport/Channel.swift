@@ -138,13 +138,7 @@ public final class Channel: Sendable {
     ///   or if the wait for it was aborted.
     @available(*, noasync, message: "blocks its thread")
     public func close() throws(TransportError) {
-        let taken = owned.withLock { owned in
-            // The descriptor leaves under the lock, so that abort() can't shut down a successor
-            // that got the same number.
-            if owned != nil { restoreFlags() }
-            return owned.take()
-        }
-        guard let descriptor = taken else { return }
+        guard let descriptor = takeDescriptor() else { return }
         do {
             try descriptor.close()
         } catch {
@@ -152,6 +146,23 @@ public final class Channel: Sendable {
             throw TransportError("close", name, cause: error)
         }
         try waitForCommand()
+    }
+
+    /// Closes the channel and leaves its command, if there is one, to itself.
+    ///
+    /// For a destination that has all it needs, or knows already that it has failed: what the
+    /// command does afterwards must not keep the guest waiting. It isn't left as a zombie.
+    public func closeWithoutWaiting() {
+        _ = takeDescriptor()
+    }
+
+    /// Takes the descriptor away under the lock, so that `abort()` can't shut down a successor that
+    /// got the same number.
+    private func takeDescriptor() -> OwnedDescriptor? {
+        owned.withLock { owned in
+            if owned != nil { restoreFlags() }
+            return owned.take()
+        }
     }
 
     /// Throws if the channel has been aborted.

@@ -93,6 +93,24 @@ struct CommandTests {
         try channel.close()
     }
 
+    @Test func `a command that lingers need not be waited for`() throws {
+        let channel = try incoming("echo all; exec sleep 1000")
+        #expect(try channel.readExactly(4) == Array("all\n".utf8))
+        channel.closeWithoutWaiting()
+        let command = try #require(channel.command)
+        #expect(try command.wait(timeout: .zero) == nil)
+        try channel.close()
+        command.kill()
+        #expect(try command.wait() == .signalled(SIGKILL))
+    }
+
+    @Test func `a command left to itself ends with its output and is reaped`() throws {
+        let channel = try incoming("exec yes")
+        #expect(try channel.readExactly(2) == Array("y\n".utf8))
+        channel.closeWithoutWaiting()
+        #expect(try channel.command?.wait() == .signalled(SIGPIPE))
+    }
+
     @Test func `a missing program is an error at once`() throws {
         let transport = try OutgoingTransport(
             address: .exec(["no-such-program"]),
