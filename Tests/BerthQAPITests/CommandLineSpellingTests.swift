@@ -36,6 +36,8 @@ import Testing
         #expect(properties.hostNodes == [0, 2])
         #expect(!properties.merge)
         #expect(try backend(["host-nodes": .string("1")]).hostNodes == [1])
+        #expect(try backend(["host-nodes": .string("1-3")]).hostNodes == [1, 2, 3])
+        #expect(try backend(["size": .array([.string("1M"), .string("2M")])]).size == 2 << 20)
     }
 
     @Test(arguments: [
@@ -45,6 +47,10 @@ import Testing
         ("foo", "1", "Invalid parameter 'foo'"),
         ("policy", "bogus", "Parameter 'policy' does not accept value 'bogus'"),
         ("prealloc-threads", "two", "Parameter 'prealloc-threads' expects a uint64 value"),
+        ("host-nodes", "abc", "Parameter 'host-nodes' expects a uint64 value or range"),
+        ("host-nodes", "3-1", "Parameter 'host-nodes' expects a uint64 value or range"),
+        ("host-nodes", "0-70000", "Parameter 'host-nodes' expects a uint64 value or range"),
+        ("host-nodes", "70000", "Parameter 'null' expects uint16_t"),
     ])
     func `a wrong option is named in QEMU's words`(name: String, value: String, text: String) throws
     {

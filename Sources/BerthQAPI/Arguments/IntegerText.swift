@@ -30,3 +30,11 @@ extension UInt64 {
         self.init(digits.digits, radix: digits.radix)
     }
 }
+
+extension UInt64 {
+    /// Reads a number without sign as C's `strtoull` with base 0 does: `10`, `0x10`, `010`.
+    public init?(cText: String) {
+        guard let parts = IntegerText(cText), !parts.isNegative else { return nil }
+        self.init(digits: parts)
+    }
+}

@@ -72,11 +72,36 @@ extension FixedWidthInteger {
     }
 }
 
+/// Longest range that a list may be given as, as in QEMU: enough for any list of small numbers.
+private let rangeLimit: UInt64 = 65536
+
+extension FixedWidthInteger where Self: UnsignedInteger {
+    fileprivate static func expandRange(
+        _ text: String,
+        at place: ArgumentPlace
+    ) throws(QMPError) -> [JSONValue] {
+        let parts = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let first = UInt64(cText: String(parts[0])),
+            let last = parts.count == 1 ? first : UInt64(cText: String(parts[1])),
+            first <= last, last - first < rangeLimit
+        else { throw place.expects("a uint64 value or range") }
+        return (first...last).map { .string(String($0)) }
+    }
+}
+
 extension UInt8: QAPIValue {
     /// Checks an integer of 8 bits that a client sent.
     public static func decode(_ value: JSONValue, at place: ArgumentPlace) throws(QMPError) -> UInt8
     {
         try decodeNarrow(value, at: place, type: "uint8_t")
+    }
+
+    /// The numbers of a range.
+    public static func expand(
+        _ text: String,
+        at place: ArgumentPlace
+    ) throws(QMPError) -> [JSONValue]? {
+        try expandRange(text, at: place)
     }
 
     /// The value as a client gets it.
@@ -92,6 +117,14 @@ extension UInt16: QAPIValue {
         try decodeNarrow(value, at: place, type: "uint16_t")
     }
 
+    /// The numbers of a range.
+    public static func expand(
+        _ text: String,
+        at place: ArgumentPlace
+    ) throws(QMPError) -> [JSONValue]? {
+        try expandRange(text, at: place)
+    }
+
     /// The value as a client gets it.
     public func toJSON() -> JSONValue { .integer(Int64(self)) }
 }
@@ -103,6 +136,14 @@ extension UInt32: QAPIValue {
         at place: ArgumentPlace
     ) throws(QMPError) -> UInt32 {
         try decodeNarrow(value, at: place, type: "uint32_t")
+    }
+
+    /// The numbers of a range.
+    public static func expand(
+        _ text: String,
+        at place: ArgumentPlace
+    ) throws(QMPError) -> [JSONValue]? {
+        try expandRange(text, at: place)
     }
 
     /// The value as a client gets it.

@@ -5,6 +5,10 @@ extension ArgumentPlace {
     func text(_ value: JSONValue) throws(QMPError) -> String {
         switch value {
         case .string(let text): return text
+        // Of options that are repeated, the last one counts.
+        case .array(let list) where spelling == .options:
+            if case .string(let text)? = list.last { return text }
+            throw wrongType(expected: "string")
         case .object where spelling == .keyval, .array where spelling == .keyval:
             throw QMPError("Parameters '\(fullName).*' are unexpected")
         default: throw wrongType(expected: "string")
@@ -92,12 +96,19 @@ extension Array: QAPIValue where Element: QAPIValue {
         _ value: JSONValue,
         at place: ArgumentPlace
     ) throws(QMPError) -> [Element] {
-        let elements: [JSONValue]
+        var elements: [JSONValue]
         switch value {
         case .array(let list): elements = list
         // A key that isn't repeated is a list of one.
         case .string where place.spelling == .options: elements = [value]
         default: throw place.wrongType(expected: "array")
+        }
+        if place.spelling == .options {
+            var expanded: [JSONValue] = []
+            for case .string(let text) in elements {
+                expanded += try Element.expand(text, at: place) ?? [.string(text)]
+            }
+            elements = expanded
         }
         var result: [Element] = []
         result.reserveCapacity(elements.count)

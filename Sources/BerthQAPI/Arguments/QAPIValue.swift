@@ -8,6 +8,22 @@ public protocol QAPIValue: Sendable, Equatable {
 
     /// The value as a client gets it.
     func toJSON() -> JSONValue
+
+    /// Several values in one text, where a list stands in flat options: `0-3`.
+    ///
+    /// - Returns: nil if values of this type have no such form.
+    /// - Throws: `QMPError` if the text isn't of that form.
+    static func expand(_ text: String, at place: ArgumentPlace) throws(QMPError) -> [JSONValue]?
+}
+
+extension QAPIValue {
+    /// Most types have no such form.
+    public static func expand(
+        _ text: String,
+        at place: ArgumentPlace
+    ) throws(QMPError) -> [JSONValue]? {
+        nil
+    }
 }
 
 /// A struct or union.
