@@ -13,10 +13,15 @@ struct DeviceStateCollector {
     private var ledger = SectionLedger()
     private var earlyByteCountTaken = 0
 
-    /// A source that waits for its verdict sends nothing more; 250 ms without a byte prove it.
-    ///
-    /// Only device memory that imitates a stream's end makes the difference, see docs/wire.
+    /// How long no byte may come before a source counts as waiting for its verdict.
     private static let quietTime = Duration.milliseconds(250)
+
+    /// The same where the description confirmed every length.
+    ///
+    /// All that is left to exclude is device memory in which the guest imitates a whole stream's
+    /// end: the bytes after it are in the same burst. The guest stands still meanwhile, so this is
+    /// part of every downtime.
+    private static let confirmedQuietTime = Duration.milliseconds(50)
 
     /// Sections whose bodies have a known length, so that no imitation can hide in them.
     private static let fixedSections: Set<String> = [
@@ -125,7 +130,8 @@ struct DeviceStateCollector {
         {
             return true
         }
-        guard try isReadable(input, within: Self.quietTime) else { return true }
+        let time = end.isVerified ? Self.confirmedQuietTime : Self.quietTime
+        guard try isReadable(input, within: time) else { return true }
         return try !input.fetch(input.available + 1)
     }
 
