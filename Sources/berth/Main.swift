@@ -1,11 +1,14 @@
 import ArgumentParser
 import BerthServer
+import BerthSystem
 import Glibc
 
 /// The entry: an endpoint starts without the argument parser, which has no part in its options.
 @main
 enum Main {
     static func main() async {
+        // Or a socket could get the number of a standard stream that the caller closed.
+        OwnedDescriptor.reserveStandardStreams()
         let arguments = CommandLine.arguments
         let program = arguments.first.map(Self.lastComponent) ?? "berth"
         if program.hasPrefix("qemu-system-") {

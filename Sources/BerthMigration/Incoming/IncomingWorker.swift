@@ -57,8 +57,8 @@ final class IncomingWorker: StreamReceiver {
         if stream.expectsVerdict {
             try answer(.shut(0))
         }
-        // The guest is whole; a source that hangs up carelessly doesn't change that.
-        try? channel.close()
+        // The guest is whole; a command that lingers doesn't change that.
+        channel.closeWithoutWaiting()
         return LoadedGuest(blocks: blocks, stream: stream, runState: runState)
     }
 
@@ -82,7 +82,7 @@ final class IncomingWorker: StreamReceiver {
     /// Tells a source that waits for a verdict; whether it hears it no longer matters.
     private func refuse() {
         try? answer(.shut(1))
-        try? channel?.close()
+        channel?.closeWithoutWaiting()
     }
 
     // MARK: StreamReceiver

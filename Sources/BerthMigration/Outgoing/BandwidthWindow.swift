@@ -1,4 +1,4 @@
-/// Counts bytes in windows of 100 ms: the rate limit and the figures of `query-migrate`.
+/// Counts bytes in windows of 100 ms: the figures of `query-migrate`.
 ///
 /// The formulas and the length of the window are QEMU's, so that its figures and Berth's compare.
 struct BandwidthWindow {
@@ -34,14 +34,5 @@ struct BandwidthWindow {
         bytesAtStart = bytes
         pagesAtStart = pages
         return (rate * 8 / 1_000_000, UInt64(pageRate), byteCount)
-    }
-
-    /// How long to wait until the limit allows more, or nil to go on at once.
-    ///
-    /// - Parameter limit: bytes per second; 0 is no limit.
-    func delay(now: ContinuousClock.Instant, bytes: UInt64, limit: UInt64) -> Duration? {
-        guard limit > 0, bytes - bytesAtStart > limit / 10 else { return nil }
-        let rest = Self.length - start.duration(to: now)
-        return rest > .zero ? rest : nil
     }
 }

@@ -22,6 +22,7 @@ final class OutgoingWorker {
 
     private var dirty: [PageBitmap]
     private var window = BandwidthWindow(now: .now)
+    private var rateLimit = RateLimit(now: .now)
     private var lastRateSync = ContinuousClock.now
     private var pagesSinceRateSync: UInt64 = 0
 
@@ -84,6 +85,7 @@ final class OutgoingWorker {
             plan.isMapped ? MappedWriter(output) : SequentialWriter(output)
         let start = ContinuousClock.now
         window = BandwidthWindow(now: start)
+        rateLimit = RateLimit(now: start)
         statistics.update {
             $0.totalByteCount = plan.blocks.reduce(0) { $0 + UInt64($1.byteCount) }
         }
@@ -92,13 +94,14 @@ final class OutgoingWorker {
             blocks: plan.blocks.map { StreamBlock(name: $0.id, byteCount: $0.byteCount) },
             earlySections: plan.earlySections
         )
-        try output.flush()
         synchronizeDirtyPages()
         statistics.update {
             $0.setupTime = milliseconds(start.duration(to: .now))
             $0.expectedDowntime = orders.limits.downtime
         }
         report(.setUp)
+        // Only now, so that a peer that is gone already fails an active migration, as in QEMU.
+        try output.flush()
         try iterate(writer)
         report(.converged)
         guard orders.waitForFinish() else {
@@ -116,8 +119,7 @@ final class OutgoingWorker {
             count(writer)
             // Before the first window has ended nothing is known about the speed: whatever was
             // written meanwhile is found by the last sync, with the guest stopped.
-            let threshold = threshold
-            guard threshold > 0 else { return }
+            guard let threshold else { return }
             let pending = synchronizeDirtyPages()
             if pending == 0 || pending * UInt64(targetPageByteCount) < threshold {
                 return
@@ -125,15 +127,16 @@ final class OutgoingWorker {
         }
     }
 
-    /// Bytes that can be sent within the downtime limit at the present speed.
-    private var threshold: UInt64 {
+    /// Bytes that can be sent within the downtime limit at the present speed; nil while that isn't
+    /// known. A limit of 0 is one: then nothing may be left.
+    private var threshold: UInt64? {
         let limits = orders.limits
         if limits.switchover > 0 {
             let (bytes, overflow) = (limits.switchover / 1000)
                 .multipliedReportingOverflow(by: limits.downtime)
             return overflow ? .max : bytes
         }
-        guard let rate = window.bytesPerSecond else { return 0 }
+        guard let rate = window.bytesPerSecond else { return limits.downtime == 0 ? 0 : nil }
         return UInt64(min(rate / 1000 * Double(limits.downtime), 1e18))
     }
 
@@ -151,7 +154,13 @@ final class OutgoingWorker {
                     index: index,
                     dirty: &dirty[index],
                     from: &page,
-                    limit: Self.batchPageCount,
+                    limit: isLast
+                        ? Self.batchPageCount
+                        : RateLimit.batchPageCount(
+                            limit: orders.limits.bytesPerSecond,
+                            pageByteCount: targetPageByteCount,
+                            most: Self.batchPageCount
+                        ),
                     to: writer
                 )
                 account(outcome, isLast: isLast)
@@ -181,16 +190,17 @@ final class OutgoingWorker {
 
     /// Waits as long as `max-bandwidth` asks for.
     private func throttle(_ writer: any GuestWriter) throws(StreamError) {
-        while !orders.isCancelled {
-            let bytes = transferred(writer)
-            guard
-                let delay = window.delay(
-                    now: .now,
-                    bytes: bytes,
-                    limit: orders.limits.bytesPerSecond
-                )
-            else { return }
+        if orders.limits.bytesPerSecond > 0 {
+            // What is judged must have left.
             try writer.output.flush()
+        }
+        while !orders.isCancelled,
+            let delay = rateLimit.delay(
+                now: .now,
+                bytes: transferred(writer),
+                limit: orders.limits.bytesPerSecond
+            )
+        {
             orders.wait(timeout: delay)
             count(writer)
         }
