@@ -16,7 +16,9 @@ struct CommandLineMessage: Sendable, Equatable {
     var hints: [String] = []
 }
 
-/// What is wrong with a command line. The process says so and ends with exit status 1.
+/// What is wrong with a command line.
+///
+/// The process says so and ends with exit status 1.
 struct CommandLineError: Error, Equatable {
     var messages: [CommandLineMessage]
 

@@ -98,7 +98,9 @@ extension CommandLineReader {
         )
     }
 
-    /// Takes `-serial`. The guest has no serial port; what counts is that the device can be had,
+    /// Takes `-serial`.
+    ///
+    /// The guest has no serial port; what counts is that the device can be had,
     /// and that `mon:` puts a human monitor on it.
     private mutating func takeSerial(_ option: GivenOption) throws(CommandLineError) {
         draft.hasDefaultSerial = false

@@ -2,7 +2,9 @@ import BerthJSON
 import BerthQAPI
 
 extension CommandLineReader {
-    /// Takes `-global`. Only the driver `migration` is more than a device here.
+    /// Takes `-global`.
+    ///
+    /// Only the driver `migration` is more than a device here.
     mutating func takeGlobal(_ option: GivenOption) throws(CommandLineError) {
         let driver: String
         let property: String

@@ -2,8 +2,19 @@ import BerthJSON
 import BerthQAPI
 
 extension CommandLineReader {
+    /// Questions that are answered only when all options have turned out to be right.
+    func lateAnswer(_ option: GivenOption) -> String? {
+        guard option.value == "help" || option.value == "?" else { return nil }
+        return switch option.name {
+        case "chardev": "Available chardev backend types:\n  socket\n  stdio\n  null\n"
+        case "device": "An endpoint has no devices.\n"
+        case "cpu": "Available CPUs:\n"
+        default: nil
+        }
+    }
+
     /// The answer to an option that is a question.
-    mutating func answer(_ option: GivenOption) throws(CommandLineError) -> String? {
+    func answer(_ option: GivenOption) throws(CommandLineError) -> String? {
         switch (option.name, option.value) {
         case ("h", _), ("help", _): return helpText()
         case ("version", _): return Self.versionText
@@ -14,17 +25,7 @@ extension CommandLineReader {
         case ("object", "help"), ("object", "?"):
             return "List of user creatable objects:\n"
                 + ObjectType.allCases.map { "  \($0.rawValue)\n" }.joined()
-        case ("chardev", "help"), ("chardev", "?"):
-            draft.lateAnswer =
-                draft.lateAnswer ?? "Available chardev backend types:\n  socket\n  stdio\n  null\n"
-            return nil
         case ("display", "help"): return "Available display backend types:\nnone\n"
-        case ("device", "help"), ("device", "?"):
-            draft.lateAnswer = draft.lateAnswer ?? "An endpoint has no devices.\n"
-            return nil
-        case ("cpu", "help"), ("cpu", "?"):
-            draft.lateAnswer = draft.lateAnswer ?? "Available CPUs:\n"
-            return nil
         case ("M", let value), ("machine", let value):
             return value.hasSuffix(",help") ? try propertyList(option) : nil
         default: return nil
@@ -53,7 +54,7 @@ extension CommandLineReader {
         return text
     }
 
-    private mutating func propertyList(_ option: GivenOption) throws(CommandLineError) -> String {
+    private func propertyList(_ option: GivenOption) throws(CommandLineError) -> String {
         let name = String(option.value.dropLast(",help".count).prefix { $0 != "," })
         let known = MachineCatalog.machine(named: name, architecture: draft.architecture)
         guard let machine = known else {

@@ -60,7 +60,9 @@ extension CommandLineReader {
         }
     }
 
-    /// Reads dotted keys. An implied value ends at its first comma, doubled or not.
+    /// Reads dotted keys.
+    ///
+    /// An implied value ends at its first comma, doubled or not.
     func keyvalObject(
         _ text: String,
         impliedKey: String?

@@ -133,7 +133,9 @@ extension CommandLineReader {
         )
     }
 
-    /// A backend as a block of RAM. Old machine types name blocks of files by the object's path.
+    /// A backend as a block of RAM.
+    ///
+    /// Old machine types name blocks of files by the object's path.
     private func source(_ options: ObjectOptions, _ machine: MachineType) -> RAMBlockSource {
         let isFile = options.variant.tag != .memoryBackendRAM
         let usesPath =

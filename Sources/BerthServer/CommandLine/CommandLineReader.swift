@@ -118,6 +118,10 @@ public struct CommandLineReader {
         case .honoured: break
         }
         if let answer = try answer(option) { return answer }
+        if let answer = lateAnswer(option) {
+            draft.lateAnswer = draft.lateAnswer ?? answer
+            return nil
+        }
         switch option.name {
         case "M", "machine", "m", "smp", "accel", "enable-kvm", "numa", "mem-path",
             "mem-prealloc":

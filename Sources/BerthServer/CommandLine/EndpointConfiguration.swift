@@ -14,8 +14,9 @@ public struct EndpointConfiguration: Sendable {
     public var cpuCount: Int64 = 1
     /// Size of the guest's RAM in bytes; 0 for none.
     public var memoryByteCount: UInt64 = 0
-    /// The memory backends: those of `-object` in order, and the one that the machine makes by
-    /// itself. All of them are to be created.
+    /// The memory backends, all to be created.
+    ///
+    /// Those of `-object` in order, and last the one that the machine makes by itself.
     public var memoryBackends: [ObjectOptions] = []
     /// The blocks that the guest's RAM is made of, in order.
     public var ramBlocks: [RAMBlockSource] = []

@@ -1,8 +1,10 @@
 import BerthJSON
 import BerthQAPI
 
-/// The properties of `-machine`. All but a few change only devices that an endpoint doesn't have;
-/// they are checked and dropped, so that a misspelt one doesn't pass.
+/// The properties of `-machine`.
+///
+/// All but a few change only devices that an endpoint doesn't have; they are checked and dropped,
+/// so that a misspelt one doesn't pass.
 enum MachineProperties {
     private enum Kind {
         case flag, choice, any
