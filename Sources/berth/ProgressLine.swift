@@ -1,4 +1,5 @@
 import BerthStream
+import BerthSystem
 import Glibc
 
 /// A line of progress on standard error, if that is a terminal.
@@ -29,7 +30,7 @@ final class ProgressLine {
         let bar =
             String(repeating: "#", count: filled)
             + String(repeating: ".", count: Self.barWidth - filled)
-        writeToStandardError(
+        StandardError.write(
             "\r[\(bar)] \(done * 100 / total)% of \(total >> 20) MiB \(verb), \(rate) MiB/s\u{1B}[K"
         )
         hasShown = true
@@ -38,7 +39,7 @@ final class ProgressLine {
     /// Leaves the line.
     func end() {
         if hasShown {
-            writeToStandardError("\n")
+            StandardError.write("\n")
         }
     }
 }
