@@ -233,6 +233,21 @@ import Testing
         await fixture.server.close()
     }
 
+    @Test func `drops what waits when an out-of-band client sends no more`() async throws {
+        let fixture = try MonitorFixture.listening()
+        let client = try fixture.connect()
+        try await client.negotiate(#"{"enable":["oob"]}"#)
+        try await client.send(Self.blocked + #"{"execute":"query-name"}"#)
+        try await MonitorFixture.until { fixture.handler.barrier.waiterCount == 1 }
+        client.shutDownWriting()
+        #expect(try await client.line() == nil)
+        fixture.handler.barrier.open()
+        let next = try fixture.connect()
+        try await next.negotiate()
+        #expect(fixture.handler.commands == ["mon0 query-uuid"])
+        await fixture.server.close()
+    }
+
     @Test func `drops the reply of a command whose client has left`() async throws {
         let fixture = try MonitorFixture.listening()
         var client: TestClient? = try fixture.connect()

@@ -82,8 +82,8 @@ public struct DialectRow: Sendable, CustomStringConvertible {
 }
 
 extension StringProtocol {
-    /// The first place where `text` occurs.
-    fileprivate func firstRange(of text: String) -> Range<Index>? {
+    /// The first place where a text occurs.
+    public func firstRange(of text: String) -> Range<Index>? {
         var start = startIndex
         while start < endIndex {
             if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
