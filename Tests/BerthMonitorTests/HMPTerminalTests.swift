@@ -5,7 +5,9 @@ import Testing
 @testable import BerthMonitor
 
 /// The console on a pseudo-terminal, as a person would use it.
-@Suite(.timeLimit(.minutes(1))) struct HMPTerminalTests {
+///
+/// One at a time: the library below libedit knows one terminal in a process.
+@Suite(.serialized, .timeLimit(.minutes(1))) struct HMPTerminalTests {
     /// The lines that a console ran, and the other side of its terminal.
     private struct Terminal: ~Copyable {
         var transcript: HMPTranscript
@@ -14,7 +16,7 @@ import Testing
         private let ends: DescriptorPair
 
         init(_ table: HMPCommandTable = HMPTestTable.table) throws {
-            setenv("TERM", "vt100", 1)
+            _ = Self.kind
             let ends = try Self.makePair()
             let console = try HMPTerminal(
                 input: ends.second.duplicate(),
@@ -32,6 +34,9 @@ import Testing
             )
             #expect(canEdit)
         }
+
+        /// Sets the kind of terminal, once: the environment can't be changed while others read it.
+        private static let kind = setenv("TERM", "vt100", 1)
 
         /// Calls openpty(3), which the module of the C library doesn't have.
         private static func makePair() throws -> DescriptorPair {

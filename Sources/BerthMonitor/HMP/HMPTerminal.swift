@@ -7,6 +7,9 @@ internal import Synchronization
 ///
 /// A thread of its own reads the terminal. While a command runs the terminal is in the mode in which
 /// it was found, and what is typed stays unread until the prompt returns.
+///
+/// There can be one in a process at a time: the library that libedit draws with (libtinfo) keeps what
+/// it knows of the terminal in global variables.
 public final class HMPTerminal: Sendable {
     private let input: OwnedDescriptor
     private let console: HMPTerminalConsole
