@@ -14,7 +14,8 @@ export BERTH_BINARY
 
 log=.build-peers/test.log
 status=0
-swift test --disable-xctest "${filter[@]}" 2>&1 | tee "$log" || status=1
+# One after the other: a suite that computes for seconds would use up the time limits of all others.
+swift test --disable-xctest --no-parallel "${filter[@]}" 2>&1 | tee "$log" || status=1
 
 # Swift Testing counts a skipped test as passed; here it is at least listed.
 skipped=$(grep -E '^(➜|->)? *(Test|Suite) .* skipped' "$log" || true)
