@@ -67,6 +67,20 @@ public final class RAMBlock: Sendable {
         untouched.exchange(false, ordering: .acquiringAndReleasing)
     }
 
+    /// Forgets content that turned out to be worth nothing: the memory is all zero again, and known
+    /// to be.
+    ///
+    /// Only for memory that started that way; nothing may use it meanwhile.
+    public func discardContent() {
+        do {
+            try mapping.discard(0..<mapping.byteCount)
+        } catch {
+            // The kernel won't take it back, so it is cleared by hand.
+            unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: mapping.byteCount)
+        }
+        untouched.store(true, ordering: .releasing)
+    }
+
     /// Number of target pages.
     public var pageCount: Int { byteCount.pageCountRoundedUp }
 

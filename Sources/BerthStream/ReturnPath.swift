@@ -37,10 +37,12 @@ public enum ReturnPath {
                     try ReturnPathMessage(decoding: &cursor, bytes)
                 }
             } catch {
-                guard error.code == .truncated else { throw error }
+                // A destination that goes with data unread resets the connection.
+                guard error.code == .truncated || error.code == .transport else { throw error }
+                let reason = error.code == .transport ? " (\(error.message))" : ""
                 throw StreamError(
                     .transport,
-                    "the destination hung up without confirming that it loaded the guest",
+                    "the destination hung up without confirming that it loaded the guest" + reason,
                     hint: "look at the destination's error-desc or standard error"
                 )
             }

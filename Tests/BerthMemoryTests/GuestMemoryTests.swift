@@ -37,6 +37,21 @@ import Testing
         #expect(!block.takeUntouched())
     }
 
+    @Test(arguments: [MemoryBackend.Kind.ram, .memfd], [false, true])
+    func `content that is given up leaves memory as at first`(
+        _ kind: MemoryBackend.Kind,
+        _ isShared: Bool
+    ) throws {
+        var backend = MemoryBackend(id: "mem0", kind: kind, byteCount: UInt64(3 * page))
+        backend.isShared = isShared
+        let block = try RAMBlock(backend)
+        #expect(block.takeUntouched())
+        block.base.storeBytes(of: 0x5a, toByteOffset: 2 * page, as: UInt8.self)
+        block.discardContent()
+        #expect(isZero(block.base, byteCount: block.byteCount))
+        #expect(block.takeUntouched())
+    }
+
     @Test func `a shared file shows what the guest wrote, a private one does not`() throws {
         let directory = try PeersDirectory()
         for isShared in [true, false] {

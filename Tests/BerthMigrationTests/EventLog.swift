@@ -58,7 +58,8 @@ final class EventLog: Sendable {
         await wait { events in events.contains { wanted.contains($0) } }
     }
 
-    private func wait(_ isFulfilled: @escaping @Sendable ([String]) -> Bool) async {
+    /// Returns once the events so far satisfy a condition.
+    func wait(_ isFulfilled: @escaping @Sendable ([String]) -> Bool) async {
         let id = state.withLock { state in
             state.nextID += 1
             return state.nextID

@@ -17,6 +17,7 @@ final class IncomingWorker: StreamReceiver {
     private let report: @Sendable (IncomingReport) -> Void
     private var blocks: [RAMBlock] = []
     private var channel: Channel?
+    private var sink: GuestMemorySink?
 
     init(
         _ plan: IncomingPlan,
@@ -44,6 +45,7 @@ final class IncomingWorker: StreamReceiver {
             report(.loaded(try load(channel)))
         } catch {
             refuse()
+            sink?.giveUp()
             report(.failed(MigrationError(error, during: "loading the guest")))
         }
     }
@@ -71,10 +73,26 @@ final class IncomingWorker: StreamReceiver {
         return StreamError(.truncated, "'\(channel.name)' gave no data at all", at: 0)
     }
 
+    /// The run states that a source can be in before it stops its guest for a migration.
+    private static let sourceStates: Set<RunState> = [
+        .running, .suspended, .paused, .prelaunch, .shutdown, .ioError, .internalError, .watchdog,
+        .guestPanicked,
+    ]
+
     private func runState(of stream: ReceivedStream) throws(StreamError) -> RunState? {
-        guard let name = stream.deviceState.globalState?.runState else { return nil }
-        guard let state = RunState(rawValue: name) else {
-            throw StreamError(.malformed, "section 'globalstate' has the run state '\(name)'")
+        let sections = stream.deviceState.final.sections
+        guard sections.contains(where: { $0.identity.name == GlobalState.sectionName }) else {
+            return nil
+        }
+        let name = stream.deviceState.globalState?.runState
+        guard let state = name.flatMap(RunState.init(rawValue:)),
+            Self.sourceStates.contains(state)
+        else {
+            throw StreamError(
+                .malformed,
+                name.map { "section 'globalstate' has the run state '\($0)'" }
+                    ?? "section 'globalstate' has no run state that can be read"
+            )
         }
         return state
     }
@@ -147,7 +165,9 @@ final class IncomingWorker: StreamReceiver {
                 hint: "use the source's -machine, -m and memory backends"
             )
         }
-        return GuestMemorySink(blocks)
+        let sink = GuestMemorySink(blocks)
+        self.sink = sink
+        return sink
     }
 
     private func adopt(

@@ -127,8 +127,9 @@ final class OutgoingWorker {
         }
     }
 
-    /// Bytes that can be sent within the downtime limit at the present speed; nil while that isn't
-    /// known. A limit of 0 is one: then nothing may be left.
+    /// Bytes that can be sent within the downtime limit at the present speed.
+    ///
+    /// Nil while that isn't known. A limit of 0 is one: then nothing may be left.
     private var threshold: UInt64? {
         let limits = orders.limits
         if limits.switchover > 0 {

@@ -17,6 +17,15 @@ public final class GuestMemorySink: PageSink {
         startedZeroed = blocks.map { $0.takeUntouched() }
     }
 
+    /// Gives up a load that failed: memory that was zero at its start is zero again.
+    ///
+    /// The next load relies on it, as a stream need not mention pages without content.
+    public func giveUp() {
+        for (index, block) in blocks.enumerated() where startedZeroed[index] {
+            block.discardContent()
+        }
+    }
+
     /// Copies the run into place.
     public func write(_ run: DataRun) throws(StreamError) {
         var target = unsafe blocks[run.block].base + run.offset
