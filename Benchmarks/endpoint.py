@@ -5,6 +5,7 @@ See README.md beside this file for what is measured and how.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -17,6 +18,7 @@ import time
 from qmp import Endpoint
 
 MIB = 1 << 20
+PROCESSOR = "processor time, "
 
 
 class Bench:
@@ -96,6 +98,16 @@ class Bench:
                 os.unlink(path)
         os.sync()
 
+    @contextlib.contextmanager
+    def timed(self, line, program, *ends):
+        """Records how long the body took, and how long the processors ran for it."""
+        ran = sum(end.processor_time() for end in ends)
+        began = time.perf_counter()
+        yield
+        took = time.perf_counter() - began
+        self.record(line, program, took)
+        self.record(PROCESSOR + line, program, sum(end.processor_time() for end in ends) - ran)
+
     # --- what is timed -------------------------------------------------------------------------------
 
     def files(self, name):
@@ -108,14 +120,12 @@ class Bench:
             saved = self.file(f"saved-{program}")
             self.settle(saved)
             end = self.waiting(program, mapped)
-            began = time.perf_counter()
-            end.execute("migrate-incoming", uri=f"file:{image}")
-            end.wait_for_end()
-            self.record(lines[0], program, time.perf_counter() - began)
-            began = time.perf_counter()
-            end.execute("migrate", uri=f"file:{saved}")
-            end.wait_for_end()
-            self.record(lines[1], program, time.perf_counter() - began)
+            with self.timed(lines[0], program, end):
+                end.execute("migrate-incoming", uri=f"file:{image}")
+                end.wait_for_end()
+            with self.timed(lines[1], program, end):
+                end.execute("migrate", uri=f"file:{saved}")
+                end.wait_for_end()
             self.record(f"resident after them, {name}", program, end.resident(self.size // 2)[0])
             self.record(f"image, {name}", program, os.stat(saved).st_blocks * 512)
             end.close()
@@ -156,10 +166,9 @@ class Bench:
                 destination.execute("migrate-incoming", uri="tcp:127.0.0.1:0")
                 port = destination.execute("query-migrate")["socket-address"][0]["port"]
                 address = f"tcp:127.0.0.1:{port}"
-            began = time.perf_counter()
-            source.execute("migrate", uri=address)
-            source.wait_for_end()
-            self.record(line, program, time.perf_counter() - began)
+            with self.timed(line, program, source, destination):
+                source.execute("migrate", uri=address)
+                source.wait_for_end()
             destination.wait_for_end()
             source.close()
             destination.close()
@@ -202,13 +211,22 @@ class Bench:
 
     # --- the table -----------------------------------------------------------------------------------
 
+    def lines(self):
+        """The lines in the order of their first results, processor time after what it belongs to."""
+        names = list(dict.fromkeys(line for line, _ in self.results))
+        for name in names:
+            if not name.startswith(PROCESSOR):
+                yield name
+                if PROCESSOR + name in names:
+                    yield PROCESSOR + name
+
     def show(self):
         print(
             f"\n{self.options.rounds} rounds{'medians':>40}{'best':>36}\n"
             f"{'':33}{'QEMU':>11}{'Berth':>11}{'Q/B':>7}  {'QEMU':>11}{'Berth':>11}{'Q/B':>7}"
         )
         slower = []
-        for line in dict.fromkeys(line for line, _ in self.results):
+        for line in self.lines():
             one, other = (
                 statistics.median(self.results[line, program]) for program in self.programs
             )
@@ -218,7 +236,9 @@ class Bench:
                 note = f"   dd: {number(line, statistics.median(self.results[line, 'dd']))}"
             if line.startswith(("restore", "save", "live")):
                 note = f"   {self.size / other / (1 << 30):.2f} GiB/s of guest" + note
-            print(f"{line:33}{compare(line, one, other)}  {compare(line, *best)}{note}")
+            # Its own line of the table, right below the one that it belongs to.
+            label = "  processor time" if line.startswith(PROCESSOR) else line
+            print(f"{label:33}{compare(line, one, other)}  {compare(line, *best)}{note}")
             if self.options.gate and other > one * self.options.gate:
                 slower.append(line)
         for line in slower:

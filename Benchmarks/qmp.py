@@ -90,6 +90,12 @@ class Endpoint:
                     anonymous += int(rest.split()[0]) << 10
         return total, anonymous
 
+    def processor_time(self):
+        """Seconds that all threads of the process have run so far, ended ones included."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def close(self):
         self.process.kill()
         self.process.wait()
