@@ -66,6 +66,14 @@ public final class NamedThread: Sendable {
         return NamedThread(name: name, handle)
     }
 
+    /// Names the calling thread; the main thread's name is the process's in `ps` and `top`.
+    ///
+    /// Linux keeps 15 bytes; what is longer is cut.
+    public static func nameCurrent(_ name: String) {
+        let short = String(decoding: name.utf8.prefix(15), as: UTF8.self)
+        _ = unsafe berth_thread_set_name(pthread_self(), short)
+    }
+
     /// The kernel's number of the calling thread.
     ///
     /// The corresponding C function is `gettid`.

@@ -44,15 +44,13 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     /// Opens `/dev/null` on those of the numbers 0 to 2 that the parent left closed.
     ///
     /// To be called first of all by the program: otherwise a file that is opened later gets such a
-    /// number, and what is meant for the terminal lands in it.
+    /// number, and what is meant for the terminal lands in it. Standard output is opened read-only:
+    /// a stream that is written there must fail, not vanish.
     public static func reserveStandardStreams() {
-        while true {
-            let raw = unsafe Glibc.open("/dev/null", O_RDWR)
-            guard raw >= 0 else { return }
-            guard raw <= 2 else {
-                _ = Glibc.close(raw)
-                return
-            }
+        for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) == -1 {
+            // The lowest free number is this one: those below were taken before.
+            let flags = number == STDOUT_FILENO ? O_RDONLY : O_RDWR
+            guard unsafe Glibc.open("/dev/null", flags) == number else { return }
         }
     }
 

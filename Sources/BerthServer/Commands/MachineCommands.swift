@@ -4,6 +4,7 @@ import BerthMigration
 import BerthMonitor
 import BerthQAPI
 import BerthWire
+import Glibc
 
 extension Endpoint {
     /// The commands that tell what the endpoint is.
@@ -18,8 +19,9 @@ extension Endpoint {
         case .queryTarget:
             return TargetInfo(arch: profile.architecture).toJSON()
         case .queryKVM:
-            // Nothing is accelerated where nothing is executed.
-            return KVMInfo(present: false, enabled: false).toJSON()
+            // Management software compares this with what it finds by itself.
+            let isUsable = unsafe access("/dev/kvm", R_OK | W_OK) == 0
+            return KVMInfo(present: isUsable, enabled: isUsable).toJSON()
         case .queryMachines:
             return MachineCatalog.machines(for: profile.architecture.rawValue)
                 .map(\.info).toJSON()

@@ -33,8 +33,10 @@ final class EndpointMonitors {
     }
 
     /// Opens a monitor's device.
+    ///
+    /// - Parameter location: the option that named the device, for messages.
     @available(*, noasync)
-    func open(_ configuration: MonitorConfiguration) throws(QMPError) {
+    func open(_ configuration: MonitorConfiguration, location: String?) throws(QMPError) {
         let isOnTerminal =
             configuration.mode == .readline && configuration.device.backend == .standardStreams
             && HMPTerminal.canEdit(input: STDIN_FILENO, output: STDOUT_FILENO)
@@ -51,7 +53,7 @@ final class EndpointMonitors {
                 try server.open(configuration)
             }
         } catch {
-            throw QMPError("\(error)")
+            throw QMPError(location.map { "\($0): \(error)" } ?? "\(error)")
         }
     }
 

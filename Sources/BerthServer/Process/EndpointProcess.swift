@@ -47,6 +47,9 @@ public struct EndpointProcess {
 
     private func start(_ configuration: EndpointConfiguration) throws(QMPError) -> Int32 {
         Signals.ignoreBrokenPipes()
+        if let name = configuration.processName {
+            NamedThread.nameCurrent(name)
+        }
         guard configuration.daemonizes else {
             return try serve(configuration, whenReady: { () throws(QMPError) in })
         }
@@ -82,7 +85,8 @@ public struct EndpointProcess {
         let format = configuration.messageFormat
         let monitors = EndpointMonitors(of: endpoint) { StandardError.write(format.line($0)) }
         for monitor in configuration.monitors {
-            try monitors.open(monitor)
+            let device = configuration.devices.first { $0.label == monitor.device.label }
+            try monitors.open(monitor, location: device?.location)
         }
         try Blocking.wait { () async throws(QMPError) in
             try await endpoint.prepare(configuration)
@@ -127,7 +131,9 @@ public struct EndpointProcess {
         _ = try? NamedThread.start(name: "berth-signals") {
             let (signal, sender) = signals.wait()
             endpoint.events.emit(.shutdown(guest: false, reason: .hostSignal))
-            let text = "terminating on signal \(signal) from pid \(sender)"
+            // A terminal's signal comes from no process.
+            let origin = sender == 0 ? "" : " from pid \(sender)"
+            let text = "terminating on signal \(signal)\(origin)"
             StandardError.write(format.line(text))
             endpoint.requestExit(status: 0, message: "")
         }
