@@ -22,6 +22,9 @@ final class StreamRelay {
     private let writer: any GuestWriter
     private var configuration = ConfigurationSection(machineName: "")
     private var isIterating = false
+    private var hasBegun = false
+    /// Sections that came before the list of blocks (an IOMMU's), until the output begins.
+    private var sectionsBeforeRAM: [UInt8] = []
     private var lastReport = ContinuousClock.now
 
     /// Joins two channels.
@@ -108,8 +111,9 @@ extension StreamRelay: StreamReceiver {
                 opensReturnPath: asksForVerdict
             ),
             blocks: blocks,
-            earlySections: []
+            earlySections: sectionsBeforeRAM
         )
+        hasBegun = true
         return self
     }
 
@@ -118,6 +122,10 @@ extension StreamRelay: StreamReceiver {
 
     /// Writes them where they belong: before the pages that follow.
     func kept(earlySections: [UInt8]) throws(StreamError) {
+        guard hasBegun else {
+            sectionsBeforeRAM += earlySections
+            return
+        }
         if isIterating {
             try writer.endIteration()
             isIterating = false
