@@ -34,4 +34,11 @@ else
     echo "Skipped: the orchestration tests: $BERTH_PYTHON_WHY"
     [ "${BERTH_REQUIRE_PEERS:-0}" = 1 ] && status=1
 fi
+
+if python=$(command -v "${BERTH_PYTHON:-python3}"); then
+    "$python" Tests/documentation/run.py || status=1
+else
+    echo "Skipped: what the documentation shows: needs Python 3"
+    [ "${BERTH_REQUIRE_PEERS:-0}" = 1 ] && status=1
+fi
 exit $status
