@@ -110,6 +110,26 @@ public protocol PageSink: AnyObject {
 }
 
 extension PageSink {
+    /// Gives pages with content that lie together in memory.
+    func write(
+        block: Int,
+        offset: Int,
+        from base: UnsafeMutableRawPointer?,
+        byteCount: Int
+    ) throws(StreamError) {
+        var piece = unsafe iovec(iov_base: base, iov_len: byteCount)
+        try unsafe withUnsafeMutablePointer(to: &piece) { piece throws(StreamError) in
+            unsafe try write(
+                DataRun(
+                    block: block,
+                    offset: offset,
+                    byteCount: byteCount,
+                    pieces: UnsafeMutableBufferPointer(start: piece, count: 1)
+                )
+            )
+        }
+    }
+
     /// Most sinks have no memory to give out.
     public func memory(
         block: Int,

@@ -1,7 +1,6 @@
 import BerthMemory
 import BerthTransport
 import BerthWire
-import Glibc
 
 extension StreamReader {
     /// What to do about an image that isn't whole.
@@ -105,17 +104,12 @@ extension StreamReader {
         }
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[0..<byteCount])
         unsafe try readExactly(buffer, at: place, "a page of '\(blocks[index].name)'")
-        var piece = unsafe iovec(iov_base: buffer.baseAddress, iov_len: byteCount)
-        try unsafe withUnsafeMutablePointer(to: &piece) { piece throws(StreamError) in
-            unsafe try sink.write(
-                DataRun(
-                    block: index,
-                    offset: offset,
-                    byteCount: byteCount,
-                    pieces: UnsafeMutableBufferPointer(start: piece, count: 1)
-                )
-            )
-        }
+        unsafe try sink.write(
+            block: index,
+            offset: offset,
+            from: buffer.baseAddress,
+            byteCount: byteCount
+        )
         // The buffer is used again for the next run.
         try sink.settle()
     }

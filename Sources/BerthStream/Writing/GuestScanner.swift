@@ -1,5 +1,4 @@
 public import BerthMemory
-import Glibc
 
 /// Sends the dirty pages of a RAM block to a sink, as runs that share a fate.
 public struct GuestScanner {
@@ -72,17 +71,12 @@ public struct GuestScanner {
                 try sink.zero(block: index, offset: offset, byteCount: byteCount)
                 outcome.zeroPageCount += fate.pageCount
             } else {
-                var piece = unsafe iovec(iov_base: base, iov_len: byteCount)
-                try unsafe withUnsafeMutablePointer(to: &piece) { piece throws(StreamError) in
-                    unsafe try sink.write(
-                        DataRun(
-                            block: index,
-                            offset: offset,
-                            byteCount: byteCount,
-                            pieces: UnsafeMutableBufferPointer(start: piece, count: 1)
-                        )
-                    )
-                }
+                unsafe try sink.write(
+                    block: index,
+                    offset: offset,
+                    from: base,
+                    byteCount: byteCount
+                )
                 outcome.dataPageCount += fate.pageCount
             }
             page += fate.pageCount

@@ -19,7 +19,9 @@ public final class MappedWriter: GuestWriter {
         var present: PageBitmap
     }
 
-    private var framing: StreamFraming?
+    /// See `GuestWriter`.
+    public private(set) var frame: StreamFrame?
+
     private var regions: [Region] = []
     /// Where the stream begins in the file.
     private var start: UInt64 = 0
@@ -55,10 +57,10 @@ public final class MappedWriter: GuestWriter {
         }
         // A file can't answer.
         plan.opensReturnPath = false
-        let framing = StreamFraming(plan, output)
-        self.framing = framing
+        let frame = StreamFrame(plan, output)
+        self.frame = frame
         start = output.position
-        try framing.begin(
+        try frame.begin(
             total: blocks.reduce(0) { $0 + UInt64($1.byteCount) },
             withholdsHeader: true
         )
@@ -80,7 +82,7 @@ public final class MappedWriter: GuestWriter {
             )
             try output.seek(to: header.nextRecordOffset(usedLength: length))
         }
-        try framing.endPart()
+        try frame.endPart()
         try output.put(earlySections)
     }
 
@@ -94,34 +96,17 @@ public final class MappedWriter: GuestWriter {
     }
 
     /// See `GuestWriter`.
-    public func beginIteration() throws(StreamError) {
-        try framing?.beginPart(isLast: false)
-    }
-
-    /// See `GuestWriter`.
-    public func endIteration() throws(StreamError) {
-        try framing?.endPart()
-        try output.flush()
-    }
-
-    /// See `GuestWriter`.
-    public func beginCompletion(announced: Bool) throws(StreamError) {
-        try framing?.beginPart(isLast: true, announced: announced)
-    }
-
-    /// See `GuestWriter`.
     ///
     /// The bitmaps are the last bytes that reach the file.
     public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
-        try framing?.endPart()
-        try framing?.finish(deviceSections: deviceSections, description: description)
+        try frame?.finish(deviceSections: deviceSections, description: description)
         for region in regions {
             try unsafe region.present.littleEndianBytes.withUnsafeBufferPointer {
                 bytes throws(StreamError) in
                 unsafe try put(UnsafeRawBufferPointer(bytes), at: region.header.bitmapOffset)
             }
         }
-        try unsafe StreamFraming.header.withUnsafeBufferPointer { bytes throws(StreamError) in
+        try unsafe StreamFrame.header.withUnsafeBufferPointer { bytes throws(StreamError) in
             unsafe try put(UnsafeRawBufferPointer(bytes), at: start)
         }
     }

@@ -10,7 +10,9 @@ public final class SequentialWriter: GuestWriter {
     /// Where the stream goes.
     public let output: StreamOutput
 
-    private var framing: StreamFraming?
+    /// See `GuestWriter`.
+    public private(set) var frame: StreamFrame?
+
     private var blocks: [StreamBlock] = []
     /// Block of the page record before, whose name the next record need not repeat.
     private var currentBlock = -1
@@ -34,40 +36,23 @@ public final class SequentialWriter: GuestWriter {
         blocks: [StreamBlock],
         earlySections: [UInt8]
     ) throws(StreamError) {
-        let framing = StreamFraming(plan, output)
-        self.framing = framing
+        let frame = StreamFrame(plan, output)
+        self.frame = frame
         self.blocks = blocks
-        try framing.begin(total: blocks.reduce(0) { $0 + UInt64($1.byteCount) })
+        try frame.begin(total: blocks.reduce(0) { $0 + UInt64($1.byteCount) })
         for block in blocks {
             var bytes = [UInt8]()
             RAMBlockRecord(name: block.name, usedLength: UInt64(block.byteCount))
                 .encode(into: &bytes)
             try output.put(bytes)
         }
-        try framing.endPart()
+        try frame.endPart()
         try output.put(earlySections)
     }
 
     /// See `GuestWriter`.
-    public func beginIteration() throws(StreamError) {
-        try framing?.beginPart(isLast: false)
-    }
-
-    /// See `GuestWriter`.
-    public func endIteration() throws(StreamError) {
-        try framing?.endPart()
-        try output.flush()
-    }
-
-    /// See `GuestWriter`.
-    public func beginCompletion(announced: Bool) throws(StreamError) {
-        try framing?.beginPart(isLast: true, announced: announced)
-    }
-
-    /// See `GuestWriter`.
     public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
-        try framing?.endPart()
-        try framing?.finish(deviceSections: deviceSections, description: description)
+        try frame?.finish(deviceSections: deviceSections, description: description)
     }
 
     /// Writes a record for each page of the run, straight from where the pages lie.
