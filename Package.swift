@@ -5,13 +5,14 @@ import PackageDescription
 let warningsAsErrors = Context.environment["BERTH_WARNINGS_AS_ERRORS"] == "1"
 
 /// One set of settings for every target: the language rules that the whole project follows.
-let settings: [SwiftSetting] = [
-    .swiftLanguageMode(.v6),
-    .enableUpcomingFeature("ExistentialAny"),
-    .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
-    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-] + (warningsAsErrors ? [.treatAllWarnings(as: .error)] : [])
+let settings: [SwiftSetting] =
+    [
+        .swiftLanguageMode(.v6),
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ] + (warningsAsErrors ? [.treatAllWarnings(as: .error)] : [])
 
 /// Libraries also have every unsafe operation marked; test code doesn't (`#expect` hides them).
 let librarySettings = settings + [.strictMemorySafety()]
