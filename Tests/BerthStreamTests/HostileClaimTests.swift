@@ -194,6 +194,26 @@ struct HostileClaimTests {
         #expect(stream.deviceState.description == nil)
     }
 
+    @Test func `an image of a claimed guest costs what comes, not what is claimed`() async throws {
+        await #expect(processExitsWith: .success) {
+            let tests = try HostileClaimTests()
+            let before = try Self.peakByteCount()
+            var list = tests.word(1 << 46, .blockList)
+            list += tests.block("ram", 1 << 46)
+            let claim = try StreamFile(tests.opening() + list)
+            let output = StreamOutput(try StreamFile().channel())
+            let relay = RelayReceiver(MappedWriter(output))
+            // The file system may refuse so long a file, or the stream ends: both are errors.
+            #expect(throws: StreamError.self) {
+                try StreamReader(StreamInput(claim.channel()), receiver: relay).read()
+            }
+            let growth = try Self.peakByteCount() - before
+            guard growth < 32 << 20 else {
+                fatalError("\(growth) bytes for a claim alone")
+            }
+        }
+    }
+
     @Test func `device state without end is refused at its limit, not collected`() throws {
         var bytes = opening() + word(0x4000, .blockList) + block("block0", 0x4000)
         bytes += word(0, .endOfSection)

@@ -16,7 +16,7 @@ public final class MappedWriter: GuestWriter {
 
     private struct Region {
         let header: MappedRAMHeader
-        var present: PageBitmap
+        var present: SparseBitmap
     }
 
     /// See `GuestWriter`.
@@ -77,7 +77,7 @@ public final class MappedWriter: GuestWriter {
             regions.append(
                 Region(
                     header: header,
-                    present: PageBitmap(pageCount: block.byteCount.pageCountRoundedUp)
+                    present: SparseBitmap(pageCount: block.byteCount.pageCountRoundedUp)
                 )
             )
             try output.seek(to: header.nextRecordOffset(usedLength: length))
@@ -101,9 +101,13 @@ public final class MappedWriter: GuestWriter {
     public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
         try frame?.finish(deviceSections: deviceSections, description: description)
         for region in regions {
-            try unsafe region.present.littleEndianBytes.withUnsafeBufferPointer {
-                bytes throws(StreamError) in
-                unsafe try put(UnsafeRawBufferPointer(bytes), at: region.header.bitmapOffset)
+            for index in 0..<region.present.partCount {
+                let bytes = region.present.bytes(ofPart: index)
+                let place =
+                    region.header.bitmapOffset + UInt64(index * SparseBitmap.partByteCount)
+                try unsafe bytes.withUnsafeBufferPointer { bytes throws(StreamError) in
+                    unsafe try put(UnsafeRawBufferPointer(bytes), at: place)
+                }
             }
         }
         try unsafe StreamFrame.header.withUnsafeBufferPointer { bytes throws(StreamError) in
