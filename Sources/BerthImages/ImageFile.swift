@@ -28,11 +28,17 @@ public final class ImageFile {
             let raw = try SystemCall.check("create", path) {
                 unsafe open(temporaryPath ?? path, flags, 0o600)
             }
+            if let temporaryPath {
+                UnfinishedImages.add(temporaryPath)
+            }
             channel = try Channel(OwnedDescriptor(raw), name: path)
         } catch let error as TransportError {
             throw ImageError(error)
         } catch {
-            throw ImageError("\(error)", hint: "check the folder's name, rights and free space")
+            throw ImageError(
+                "\(error)",
+                hint: "check the name, the folder's rights and its free space"
+            )
         }
     }
 
@@ -43,7 +49,9 @@ public final class ImageFile {
         do {
             try channel.synchronize()
             if let temporaryPath {
-                try SystemCall.check("rename", path) { unsafe rename(temporaryPath, path) }
+                try UnfinishedImages.finish(temporaryPath) { () throws(SystemCallError) in
+                    try SystemCall.check("rename", path) { unsafe rename(temporaryPath, path) }
+                }
             }
         } catch let error as TransportError {
             throw ImageError(error)
@@ -56,6 +64,6 @@ public final class ImageFile {
     /// Removes what was written, unless `commit` succeeded.
     public func discard() {
         guard !isCommitted, let temporaryPath else { return }
-        unsafe unlink(temporaryPath)
+        UnfinishedImages.remove(temporaryPath)
     }
 }

@@ -60,7 +60,17 @@ public struct ImageReceiver {
         }
         let file = try ImageFile(creating: path)
         defer { file.discard() }
+        try requireSeekable(file)
         try relay(source, answers, to: file.channel, commit: file)
+    }
+
+    /// Says it before anything is read: a whole migration would be lost for it.
+    private func requireSeekable(_ file: ImageFile) throws(ImageError) {
+        guard format == .mappedRAM, !file.channel.isSeekable else { return }
+        throw ImageError(
+            "cannot write a mapped-ram image to '\(path)', which can't be written at an offset",
+            hint: "name a regular file or block device, or use --format sequential"
+        )
     }
 
     private func relay(

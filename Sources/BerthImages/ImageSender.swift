@@ -17,8 +17,10 @@ public struct ImageSender {
     /// - Throws: `ImageError` that says whose fault it was.
     @available(*, noasync)
     public func send(to uri: String?) throws(ImageError) {
+        // First: a destination should not be disturbed for an image that can't be opened.
+        let source = try openImage()
         guard let uri else {
-            return try send(to: StandardStreams.output())
+            return try send(source, to: StandardStreams.output())
         }
         let target: Channel
         do throws(TransportError) {
@@ -30,14 +32,17 @@ public struct ImageSender {
         } catch {
             throw ImageError(error)
         }
-        try send(to: target)
+        try send(source, to: target)
     }
 
     /// Sends to `target`; over a socket it also waits for the destination's verdict.
     /// - Throws: `ImageError` that says whose fault it was.
     @available(*, noasync)
     public func send(to target: Channel) throws(ImageError) {
-        let source = try openImage()
+        try send(openImage(), to: target)
+    }
+
+    private func send(_ source: Channel, to target: Channel) throws(ImageError) {
         let relay = StreamRelay(from: source, to: target, as: .sequential)
         relay.asksForVerdict = target.isBidirectional
         relay.progress = progress

@@ -13,6 +13,13 @@ public enum StandardStreams {
     /// Standard output.
     /// - Throws: `ImageError` if it is closed, or a terminal: a stream is nothing to look at.
     public static func output() throws(ImageError) -> Channel {
+        // Main has put something that can't be written in the place of a closed one.
+        guard fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE != O_RDONLY else {
+            throw ImageError(
+                "cannot write to standard output, which is closed or was opened read-only",
+                hint: "redirect it to a file or pipe"
+            )
+        }
         guard isatty(STDOUT_FILENO) == 0 else {
             throw ImageError(
                 "standard output is a terminal, which can't take a stream",

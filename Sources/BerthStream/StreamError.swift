@@ -51,7 +51,11 @@ public struct StreamError: Error, Sendable, Equatable {
 
     /// The same failure as a codec reports it.
     public init(_ error: WireError) {
-        self.init(error.streamCode, error.description)
+        var hint: String?
+        if case .badMagic(_, _, UInt64(StreamHeader.magic), _) = error {
+            hint = "what came is neither a migration stream nor an image of one"
+        }
+        self.init(error.streamCode, error.description, hint: hint)
     }
 }
 

@@ -11,7 +11,9 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async {
         do throws(QMPError) {
-            try await Demo().run()
+            let demo = try Demo()
+            Interruption.cleaningUp { demo.removeImages() }
+            try await demo.run()
         } catch {
             fail(error.desc, hint: error.hint)
         }

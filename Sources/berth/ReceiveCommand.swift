@@ -29,6 +29,7 @@ struct ReceiveCommand: ParsableCommand {
     var image: String
 
     func run() {
+        Interruption.cleaningUp { UnfinishedImages.removeAll() }
         var receiver = ImageReceiver(path: image, format: format)
         let line = ProgressLine(verb: "received")
         receiver.progress = { line.show($0) }

@@ -6,7 +6,7 @@ import BerthSystem
 import Glibc
 
 /// `berth demo`: the main job, shown end to end in a few seconds.
-public struct Demo {
+public struct Demo: Sendable {
     private static let guestByteCount = 128 << 20
     /// Slow enough that the guest writes a good deal during a save.
     private static let bytesPerSecond: Int64 = 192 << 20
@@ -174,7 +174,8 @@ public struct Demo {
         )
     }
 
-    private func removeImages() {
+    /// Removes the images and their folder; `run` does it, except when a signal ends the process.
+    public func removeImages() {
         for file in ["sequential.img", "mapped.img"] {
             unsafe unlink("\(folder)/\(file)")
         }
