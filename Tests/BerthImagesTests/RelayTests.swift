@@ -9,7 +9,7 @@ import Glibc
 import Testing
 
 /// `berth receive` and `berth send` without the processes around them.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RelayTests {
     private static let pageCounts = [900, 64, 65, 1]
     private let directory: PeersDirectory

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 /// The log that writers mark while a migration collects.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct DirtyLogTests {
     @Test func `marks are collected once`() {
         let log = DirtyLog(pageCount: 130)

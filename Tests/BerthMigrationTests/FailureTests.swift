@@ -9,7 +9,7 @@ import Glibc
 import Testing
 
 /// What goes wrong while a migration runs leaves the source's guest as it was.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct FailureTests {
     private let directory: PeersDirectory
 

@@ -9,7 +9,7 @@ import Glibc
 import Testing
 
 /// A load that fails never starts the guest, says why, and can be tried again.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct IncomingFailureTests {
     private let directory: PeersDirectory
 

@@ -10,7 +10,7 @@ import Synchronization
 import Testing
 
 /// Two endpoints and a connection between them.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct LiveMigrationTests {
     private let directory: PeersDirectory
 

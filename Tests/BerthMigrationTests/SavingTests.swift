@@ -8,7 +8,7 @@ import Glibc
 import Testing
 
 /// Saves to files, commands and descriptors, and what is loaded from them.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SavingTests {
     private let directory: PeersDirectory
 

@@ -8,7 +8,7 @@ import Glibc
 import Testing
 
 /// Streams that claim more than there is: refused by a limit, with nothing allocated for the claim.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct HostileClaimTests {
     private let target: StreamGuest
 

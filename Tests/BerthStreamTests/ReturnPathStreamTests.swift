@@ -6,7 +6,7 @@ import Glibc
 import Testing
 
 /// The way back from destination to source.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ReturnPathStreamTests {
     @Test func `a ping is answered once the return path is open`() throws {
         let guest = try StreamGuest(pageCounts: [2])

@@ -132,6 +132,9 @@ final class StreamTestReceiver: StreamReceiver {
     var sections: [String] = []
     var early: [UInt8] = []
     var answers: [ReturnPathMessage] = []
+    /// Pages that came before early sections; nil if there were none of these.
+    var pageCountBeforeEarly: UInt64?
+    private var pageCount: UInt64 = 0
     /// Replaces the sink for the guest's memory.
     var sink: (any PageSink)?
 
@@ -163,11 +166,18 @@ final class StreamTestReceiver: StreamReceiver {
         sections.append(section.name)
     }
 
-    func kept(earlySections: [UInt8]) throws(StreamError) { early += earlySections }
+    func kept(earlySections: [UInt8]) throws(StreamError) {
+        if !earlySections.isEmpty {
+            early += earlySections
+            pageCountBeforeEarly = pageCount
+        }
+    }
 
     func answer(_ message: ReturnPathMessage) throws(StreamError) { answers.append(message) }
 
-    func progressed(_ progress: StreamProgress) throws(StreamError) {}
+    func progressed(_ progress: StreamProgress) throws(StreamError) {
+        pageCount = progress.dataPageCount + progress.zeroPageCount
+    }
 }
 
 /// A file without a name, gone with its last channel.

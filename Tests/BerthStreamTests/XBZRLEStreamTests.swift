@@ -5,7 +5,7 @@ import BerthWire
 import Testing
 
 /// Differences of pages, which QEMU sends with capability xbzrle.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct XBZRLEStreamTests {
     /// A stream whose RAM sections hold `records` after page 1 of one block was filled.
     private func stream(_ records: [UInt8], pageCount: Int = 4) throws -> (StreamFile, StreamGuest)

@@ -42,8 +42,20 @@ extension StreamReader {
         return header
     }
 
+    /// Loads the pages of all blocks, once.
+    ///
+    /// Not with the list, but where a sequential stream has its first page: sections that must be
+    /// there before the pages (virtio-mem) come between the two.
+    func loadMappedBlocks() throws(StreamError) {
+        let headers = unloadedHeaders
+        unloadedHeaders = []
+        for (index, header) in headers.enumerated() {
+            try loadMapped(index, header)
+        }
+    }
+
     /// Loads the pages of one block from their places in the file.
-    func loadMapped(_ index: Int, _ header: MappedRAMHeader) throws(StreamError) {
+    private func loadMapped(_ index: Int, _ header: MappedRAMHeader) throws(StreamError) {
         let block = blocks[index]
         let present = try readBitmap(of: block, header)
         var page = 0

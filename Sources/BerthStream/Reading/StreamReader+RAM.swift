@@ -272,8 +272,6 @@ extension StreamReader {
         }
         progress.totalByteCount = total
         sink = try receiver.accept(blocks, ramSectionID: ramSectionID ?? 0)
-        for (index, header) in mapped.enumerated() {
-            try loadMapped(index, header)
-        }
+        unloadedHeaders = mapped
     }
 }

@@ -28,6 +28,8 @@ public final class StreamReader {
     var progress = StreamProgress()
     var run = PendingRun()
     var devices = DeviceStateCollector()
+    /// Headers of the blocks of a mapped-ram stream whose pages are still to be loaded.
+    var unloadedHeaders: [MappedRAMHeader] = []
 
     /// Pages on their way from a mapped-ram file to a sink without memory of its own.
     lazy var scratch = UnsafeMutableRawBufferPointer.allocate(
@@ -57,6 +59,7 @@ public final class StreamReader {
     public func read() throws(StreamError) -> ReceivedStream {
         try readHeader()
         while try readElement() {}
+        try loadMappedBlocks()
         // Without the list no receiver was asked whether the guest fits.
         guard let ramSectionID, sink != nil else {
             throw StreamError(
@@ -158,6 +161,9 @@ public final class StreamReader {
             }
             ramSectionID = header.id
             devices.noteNative(header.id)
+        }
+        if header.kind != .start {
+            try loadMappedBlocks()
         }
         input.consume(byteCount)
         try readRAMBody()
