@@ -102,6 +102,15 @@ struct DescriptorTests {
         }
     }
 
+    @Test func `a closed standard output takes nothing, so that no stream vanishes in it`() async {
+        await #expect(processExitsWith: .exitCode(7)) {
+            close(1)
+            OwnedDescriptor.reserveStandardStreams()
+            let isRefused = write(1, "x", 1) == -1 && errno == EBADF
+            exit(isRefused ? 7 : 1)
+        }
+    }
+
     @Test func `a boxed descriptor can be taken once and is closed with the last box`() throws {
         let pipe = try OwnedDescriptor.pipe()
         let box = OwnedDescriptorBox(try pipe.second.duplicate())
