@@ -78,6 +78,15 @@ extension Channel {
     /// - Throws: `TransportError`, also if the channel isn't seekable.
     public func seek(to offset: UInt64) throws(TransportError) {
         let place = try fileOffset(offset, 0, "seek in")
+        // A file grows, a device doesn't; the kernel would only call the offset invalid.
+        if objectKind == .blockDevice, let byteCount, offset > byteCount {
+            throw TransportError(
+                "seek in",
+                name,
+                reason: "the device has \(byteCount) bytes, and offset \(offset) is needed",
+                hint: "take a larger device, or a file"
+            )
+        }
         _ = try check("seek in", "lseek") { lseek(raw, place, CInt(SEEK_SET)) }
     }
 

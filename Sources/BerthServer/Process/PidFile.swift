@@ -17,10 +17,17 @@ final class PidFile {
                 unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
             }
             descriptor = OwnedDescriptorBox(OwnedDescriptor(raw))
-            try SystemCall.check("lock pid file", path) { lockf(raw, F_TLOCK, 0) }
+            guard lockf(raw, F_TLOCK, 0) == 0 else {
+                throw QMPError(
+                    "cannot create PID file: '\(path)' is locked by a process that runs",
+                    hint: "give each process a PID file of its own, or end the other one"
+                )
+            }
             try SystemCall.check("write", path) { ftruncate(raw, 0) }
             let text = Array("\(getpid())\n".utf8)
             try SystemCall.check("write", path) { unsafe write(raw, text, text.count) }
+        } catch let error as QMPError {
+            throw error
         } catch {
             throw QMPError("cannot create PID file: \(error)")
         }
