@@ -255,4 +255,39 @@ struct IncomingFailureTests {
         #expect(await target.eventsToTheEnd().last == "M failed")
         #expect(await source.runState == .running)
     }
+
+    @Test func `a command that dies without a byte is a failure with its status`() async throws {
+        let target = try await MigrationEndpoint(isIncoming: true)
+        try await target.receive(from: "exec:exit 7")
+        #expect(await target.eventsToTheEnd() == ["M setup", "M failed"])
+        let reason = await target.controller.info.errorDesc
+        #expect(reason?.contains("7") == true, "\(reason ?? "none")")
+        #expect(await target.runState == .inmigrate)
+    }
+
+    @Test func `a command that dies in the middle is a failure`() async throws {
+        let source = try await MigrationEndpoint()
+        let path = try await image(source).dropFirst("file:".count)
+        let target = try await MigrationEndpoint(isIncoming: true)
+        try await target.receive(from: "exec:head -c 300000 \(path)")
+        #expect(await target.eventsToTheEnd() == ["M setup", "M active", "M failed"])
+        #expect(await target.controller.info.errorDesc?.contains("ends inside") == true)
+    }
+
+    @Test func `a yank fails what comes in over a socket`() async throws {
+        let peer = directory.file("socket")
+        let target = try await MigrationEndpoint(isIncoming: true)
+        try await target.receive(from: "unix:\(peer)")
+        let source = try await MigrationEndpoint(capabilities: .pauseBeforeSwitchover)
+        try await source.migrate(to: "unix:\(peer)")
+        await target.log.wait(for: "M active")
+        await source.log.wait(for: "M pre-switchover")
+        #expect(await target.controller.canYank)
+        await target.controller.yank()
+        #expect(await target.eventsToTheEnd() == ["M setup", "M active", "M failed"])
+        try await source.controller.proceed(from: .preSwitchover)
+        #expect(await source.eventsToTheEnd().contains("M failed"))
+        await source.log.wait(for: "RESUME")
+        #expect(await source.runState == .running)
+    }
 }

@@ -25,7 +25,8 @@ extension DeviceState {
         var copy = self
         let state = GlobalState(
             runState: runState,
-            wasSuspended: wasSuspended ?? globalState?.wasSuspended ?? false
+            // QEMU 7.2 doesn't say, and what it doesn't say isn't made up.
+            wasSuspended: wasSuspended ?? (globalState.map(\.wasSuspended) ?? false)
         )
         var body: [UInt8] = []
         state.encode(into: &body)
