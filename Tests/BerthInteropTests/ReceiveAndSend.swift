@@ -42,7 +42,7 @@ extension Interop {
             try PeersMemory.writePattern(to: memory, byteCount: guest.memoryByteCount, seed: 3)
 
             let source = try PeersMachine(program, guest, in: directory, memoryPath: memory)
-            try source.migrate(to: "exec:'\(berth)' receive '\(image)' --format \(format)")
+            try source.migrate(toImage: image, receivedBy: berth, format: "\(format)")
 
             let destination = try PeersMachine(program, guest, in: directory, incoming: "defer")
             try destination.migrateIncoming(from: "exec:'\(berth)' send '\(image)'")
@@ -59,7 +59,7 @@ extension Interop {
             let image = directory.file("image")
             try PeersMemory.writePattern(to: memory, byteCount: guest.memoryByteCount, seed: 4)
             let source = try PeersMachine(.qemu, guest, in: directory, memoryPath: memory)
-            try source.migrate(to: "exec:'\(berth)' receive '\(image)'")
+            try source.migrate(toImage: image, receivedBy: berth)
 
             let destination = try PeersMachine(.qemu, guest, in: directory, incoming: "defer")
             try destination.setCapability("mapped-ram", true)
@@ -97,7 +97,7 @@ extension Interop {
             let image = directory.file("image")
             let source = try PeersMachine(.qemu, guest, in: directory, paused: false)
             try source.waitForRounds(2)
-            try source.migrate(to: "exec:'\(berth)' receive '\(image)'")
+            try source.migrate(toImage: image, receivedBy: berth)
             let left = try CounterState(memoryPath: source.memoryPath)
 
             // As a user would type it: the guest runs as soon as it is there.

@@ -51,7 +51,7 @@ extension Interop {
         @Test(.timeLimit(.minutes(2)), arguments: ["mapped-ram", "sequential"])
         func `QEMU hears of an image that was cut`(format: String) throws {
             let source = try PeersMachine(.qemu, guest, in: directory, memoryPath: memory)
-            try source.migrate(to: "exec:'\(berth)' receive '\(image)' --format \(format)")
+            try source.migrate(toImage: image, receivedBy: berth, format: "\(format)")
             let bytes = try #require(FileManager.default.contents(atPath: image))
             for cut in [0, 5000, bytes.count / 2, bytes.count - 2000] {
                 let short = directory.file("short")
@@ -72,7 +72,7 @@ extension Interop {
         @Test(.timeLimit(.minutes(2)))
         func `an existing image survives a save that fails`() throws {
             let source = try PeersMachine(.qemu, guest, in: directory, memoryPath: memory)
-            try source.migrate(to: "exec:'\(berth)' receive '\(image)'")
+            try source.migrate(toImage: image, receivedBy: berth)
             let before = try #require(FileManager.default.contents(atPath: image))
 
             let nonsense = directory.file("nonsense")
