@@ -52,8 +52,12 @@ public struct StreamError: Error, Sendable, Equatable {
     /// The same failure as a codec reports it.
     public init(_ error: WireError) {
         var hint: String?
-        if case .badMagic(_, _, UInt64(StreamHeader.magic), _) = error {
-            hint = "what came is neither a migration stream nor an image of one"
+        if case .badMagic(_, _, UInt64(StreamHeader.magic), let found) = error {
+            // `MappedWriter` writes the header last.
+            hint =
+                found == 0
+                ? "a mapped-ram image without its header is of a save that was cut off"
+                : "what came is neither a migration stream nor an image of one"
         }
         self.init(error.streamCode, error.description, hint: hint)
     }
