@@ -283,6 +283,19 @@ import Testing
         #expect(result.messages.isEmpty)
     }
 
+    @Test(arguments: [
+        ("berth", "\nusage: berth run [options]\n"),
+        ("qemu-system-x86_64", "\nusage: qemu-system-x86_64 [options]\n"),
+    ])
+    func `the help says what to type`(program: String, line: String) {
+        guard case .answer(let text) = CommandLineTrial("-help").read(program: program).outcome
+        else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(text.contains(line))
+    }
+
     @Test func `a question comes too late after a mistake`() {
         #expect(CommandLineTrial("-name foo,bogus=1 -version").complaints() != nil)
         #expect(CommandLineTrial("-cpu help -name foo,bogus=1").complaints() != nil)

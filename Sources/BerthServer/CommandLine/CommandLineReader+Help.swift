@@ -68,8 +68,11 @@ extension CommandLineReader {
     }
 
     private func helpText() -> String {
-        Self.versionText + """
-            usage: \(draft.format.program) [options]
+        // Under QEMU's name the program is an endpoint without a further word.
+        let program = draft.format.program
+        let invocation = program.hasPrefix("qemu-system-") ? program : "\(program) run"
+        return Self.versionText + """
+            usage: \(invocation) [options]
 
             The options are those of qemu-system-x86_64. What only concerns devices, processors or
             a screen is accepted and ignored.
