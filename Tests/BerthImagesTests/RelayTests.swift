@@ -239,12 +239,9 @@ struct RelayTests {
     }
 
     @Test func `an image on a full file system is a failure that names it`() throws {
-        let folder = directory.file("small")
-        #expect(mkdir(folder, 0o700) == 0)
-        guard mount("tmpfs", folder, "tmpfs", 0, "size=1m") == 0 else {
+        guard let small = StreamTinyFileSystem(on: directory.file("small")) else {
             try Test.cancel("needs the right to mount a tmpfs: run as root")
         }
-        defer { umount(folder) }
         let guest = try RelayGuest(pageCounts: [1000])
         for format in ImageFormat.allCases {
             let ends = try relayConnection("socket")
@@ -254,7 +251,7 @@ struct RelayTests {
                 return (try? answers(on: source)) ?? []
             }
             let reader = ends.reader
-            let path = "\(folder)/image"
+            let path = "\(small.folder)/image"
             let error = #expect(throws: ImageError.self) {
                 try ImageReceiver(path: path, format: format)
                     .receive(from: reader, answers: reader)
@@ -264,7 +261,7 @@ struct RelayTests {
             _ = try saving.finish()
             #expect(access(path, F_OK) != 0)
         }
-        #expect(entryCount(folder) == 0, "nothing temporary is left")
+        #expect(entryCount(small.folder) == 0, "nothing temporary is left")
     }
 
     @Test func `a destination that refuses the guest fails the sending`() throws {
