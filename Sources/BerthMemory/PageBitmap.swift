@@ -81,31 +81,37 @@ public struct PageBitmap: Sendable, Equatable {
         return fresh.nonzeroBitCount
     }
 
-    /// The first maximal run of pages at or after `page` whose bits equal `value`.
+    /// The first run of pages at or after `page` whose bits equal `value`.
     ///
-    /// - Parameter limit: the run is cut at this many pages.
+    /// O(words between `page` and the run's end).
+    ///
+    /// - Parameters:
+    ///   - end: nothing at or after this page is looked at.
+    ///   - limit: the run is cut at this many pages.
     /// - Returns: nil if there is none.
     public func nextRun(
         of value: Bool = true,
         from page: Int,
+        before end: Int = .max,
         limit: Int = .max
     ) -> Range<Int>? {
-        guard let start = firstPage(of: value, from: page) else { return nil }
-        let end = firstPage(of: !value, from: start) ?? pageCount
-        return start..<min(end, limit < end - start ? start + limit : end)
+        let end = min(end, pageCount)
+        guard let start = firstPage(of: value, from: page, before: end) else { return nil }
+        let stop = limit < end - start ? start + limit : end
+        return start..<(firstPage(of: !value, from: start, before: stop) ?? stop)
     }
 
-    private func firstPage(of value: Bool, from page: Int) -> Int? {
-        guard page >= 0, page < pageCount else { return nil }
+    private func firstPage(of value: Bool, from page: Int, before end: Int) -> Int? {
+        guard page >= 0, page < end else { return nil }
         var index = page / 64
         var word = (value ? words[index] : ~words[index]) & (~0 << UInt64(page % 64))
         while word == 0 {
             index += 1
-            guard index < words.count else { return nil }
+            guard index * 64 < end else { return nil }
             word = value ? words[index] : ~words[index]
         }
         let found = index * 64 + word.trailingZeroBitCount
-        return found < pageCount ? found : nil
+        return found < end ? found : nil
     }
 
     private mutating func clearTail() {

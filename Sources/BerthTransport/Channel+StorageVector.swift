@@ -30,11 +30,12 @@ extension Channel {
                     cause: SystemCall.failure("pwritev", name, EFBIG)
                 )
             }
-            let batch = unsafe UnsafeMutableBufferPointer(
-                rebasing: rest.prefix(Self.vectorLimit)
+            let batch = unsafe VectorBatch(
+                UnsafeMutableBufferPointer(rebasing: rest),
+                byteLimit: Self.storageWriteByteLimit
             )
             let (count, code) = SystemCall.uninterrupted {
-                unsafe pwritev(raw, batch.baseAddress, CInt(batch.count), start)
+                unsafe batch.call { first, count in unsafe pwritev(raw, first, CInt(count), start) }
             }
             guard count > 0 else {
                 let cause = SystemCall.failure("pwritev", name, count == 0 ? ENOSPC : code)

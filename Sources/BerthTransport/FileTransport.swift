@@ -48,7 +48,11 @@ enum FileTransport {
         }
         try check(status, descriptor, request)
         do {
-            if request.direction == .outgoing, !request.isAdditional, status.kind == .regularFile {
+            // Not for a file that is as long already: ext4 writes one that was cut to nothing out
+            // when it is closed, which a new image would pay half a second a GiB for.
+            if request.direction == .outgoing, !request.isAdditional, status.kind == .regularFile,
+                status.byteCount != request.offset
+            {
                 try SystemCall.check("ftruncate", request.path) {
                     ftruncate(descriptor.raw, place)
                 }

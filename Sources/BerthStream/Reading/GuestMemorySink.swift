@@ -58,8 +58,7 @@ public final class GuestMemorySink: PageSink {
 
     private func clear(_ block: Int, _ pages: Range<Int>, of ram: RAMBlock) {
         var next = pages.lowerBound
-        while let run = written[block].nextRun(from: next), run.lowerBound < pages.upperBound {
-            let dirty = run.clamped(to: pages)
+        while let dirty = written[block].nextRun(from: next, before: pages.upperBound) {
             let base = unsafe ram.base + dirty.lowerBound * targetPageByteCount
             unsafe memset(base, 0, dirty.count * targetPageByteCount)
             written[block].set(dirty, to: false)

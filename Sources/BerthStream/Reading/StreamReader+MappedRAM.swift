@@ -60,7 +60,7 @@ extension StreamReader {
         let present = try readBitmap(of: block, header)
         var page = 0
         while page < present.pageCount {
-            if let gap = present.nextRun(of: false, from: page), gap.lowerBound == page {
+            if !present[page], let gap = present.nextRun(of: false, from: page) {
                 try sink?.zero(
                     block: index,
                     offset: gap.lowerBound * targetPageByteCount,
