@@ -1,12 +1,13 @@
 public import BerthTransport
 import Glibc
 
-/// Gathers the bytes of a stream and writes them in large vectored calls.
+/// Gathers the bytes of a stream and writes them in large calls.
 ///
-/// Small fields are copied into an arena, pages are referred to where they lie; both leave
-/// together when the vector or the arena is full. 1024 vector elements (a header and a page each)
-/// a call is what measures best on files and sockets alike (limits in docs/architecture.md).
-/// Owned by one thread; nothing is allocated after `init`.
+/// For sockets and pipes small fields are copied into an arena and pages are referred to where they
+/// lie; both leave together, up to 1024 vector elements a call. For files pages are copied into the
+/// arena, too, and leave in calls that end on a multiple of 32 KiB in the file: copying costs less
+/// there than a page cache that is filled in odd pieces. Owned by one thread; nothing is allocated
+/// after `init`.
 @safe
 public final class StreamOutput {
     /// The channel that takes the bytes.
@@ -21,6 +22,10 @@ public final class StreamOutput {
     /// Room for a header of every page in a vector, and for the small sections around them.
     private static let arenaCapacity = 256 * 1024
 
+    /// Files are written in calls that end on a multiple of this.
+    private static let fileAlignment: UInt64 = 32 << 10
+
+    private let copiesPages: Bool
     private let vector: UnsafeMutableBufferPointer<iovec>
     private var vectorCount = 0
     private let arena: UnsafeMutableRawBufferPointer
@@ -31,6 +36,7 @@ public final class StreamOutput {
     public init(_ channel: Channel, position: UInt64 = 0) {
         self.channel = channel
         self.position = position
+        copiesPages = channel.isSeekable
         unsafe vector = .allocate(capacity: Self.vectorCapacity)
         unsafe arena = .allocate(byteCount: Self.arenaCapacity, alignment: 16)
     }
@@ -65,17 +71,26 @@ public final class StreamOutput {
         byteCount: Int
     ) throws(StreamError) {
         try put(word)
-        unsafe append(page, byteCount)
+        unsafe try append(page, byteCount)
     }
 
-    /// Appends bytes by reference, without a word before them; see above.
+    /// Appends a page without a word before it; see above.
     public func putPage(_ page: UnsafeMutableRawPointer, byteCount: Int) throws(StreamError) {
-        _ = try reserve(0)
-        unsafe append(page, byteCount)
+        unsafe try append(page, byteCount)
     }
 
     @inline(__always)
-    private func append(_ page: UnsafeMutableRawPointer, _ byteCount: Int) {
+    private func append(
+        _ page: UnsafeMutableRawPointer,
+        _ byteCount: Int
+    ) throws(StreamError) {
+        guard !copiesPages else {
+            _ = try reserve(byteCount)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: arena[arenaCount...])
+                .copyMemory(from: UnsafeRawBufferPointer(start: page, count: byteCount))
+            return commit(byteCount)
+        }
+        _ = try reserve(0)
         unsafe vector[vectorCount] = iovec(iov_base: page, iov_len: byteCount)
         vectorCount += 1
         pendingByteCount += byteCount
@@ -100,6 +115,29 @@ public final class StreamOutput {
 
     /// Hands everything to the channel.
     public func flush() throws(StreamError) {
+        try send(pendingByteCount)
+        vectorCount = 0
+        arenaCount = 0
+        pendingByteCount = 0
+    }
+
+    /// Hands to the channel what must go for the arena and the vector to have room.
+    private func makeRoom() throws(StreamError) {
+        let tail = Int(position % Self.fileAlignment)
+        guard copiesPages, tail < arenaCount else { return try flush() }
+        // All that is pending lies together in the arena: what ends on a multiple goes.
+        let byteCount = arenaCount - tail
+        unsafe vector[0].iov_len = byteCount
+        try send(byteCount)
+        guard let base = unsafe arena.baseAddress else { return }
+        unsafe memmove(base, base + byteCount, tail)
+        unsafe vector[0] = iovec(iov_base: base, iov_len: tail)
+        vectorCount = tail > 0 ? 1 : 0
+        arenaCount = tail
+        pendingByteCount = tail
+    }
+
+    private func send(_ byteCount: Int) throws(StreamError) {
         guard vectorCount > 0 else { return }
         do {
             unsafe try channel.writeVector(
@@ -108,10 +146,7 @@ public final class StreamOutput {
         } catch {
             throw StreamError(error)
         }
-        transferredByteCount += UInt64(pendingByteCount)
-        vectorCount = 0
-        arenaCount = 0
-        pendingByteCount = 0
+        transferredByteCount += UInt64(byteCount)
     }
 
     /// Goes on at another offset of a seekable channel.
@@ -129,7 +164,7 @@ public final class StreamOutput {
     @inline(__always)
     private func reserve(_ byteCount: Int) throws(StreamError) -> Int {
         if arenaCount + byteCount > Self.arenaCapacity || vectorCount + 2 > Self.vectorCapacity {
-            try flush()
+            try makeRoom()
         }
         return byteCount
     }
