@@ -124,12 +124,23 @@ public final class PeersMachine {
         if let incoming { arguments += ["-incoming", incoming] }
         arguments += ["-qmp", "unix:\(monitorPath),server=on,wait=off"] + options
 
-        let process = try PeersProcess(arguments, in: directory)
-        self.process = process
-        do {
-            monitor = try PeersQMP(connectingTo: monitorPath) { process.isRunning }
-        } catch let failure as PeerFailure {
-            throw PeerFailure("\(program): \(failure); it said: \(process.errorOutput)")
+        // Once in thousands of starts QEMU 10.0.2 takes a connection twice while it moves the monitor to
+        // its own thread, and waits for ever in the second accept. It gets another try; Berth doesn't.
+        var attempts = program == .berth ? 1 : 3
+        while true {
+            attempts -= 1
+            let process = try PeersProcess(arguments, in: directory)
+            do {
+                monitor = try PeersQMP(connectingTo: monitorPath) { process.isRunning }
+                self.process = process
+                break
+            } catch let failure as PeerFailure {
+                let ended = !process.isRunning
+                process.kill()
+                if ended || attempts == 0 {
+                    throw PeerFailure("\(program): \(failure); it said: \(process.errorOutput)")
+                }
+            }
         }
         try setCapability("events", true)
     }

@@ -16,11 +16,13 @@ public final class PeersQMP {
     /// - Parameter isAlive: Asked between tries, so that a peer that died is not waited for.
     public init(connectingTo path: String, whileTrue isAlive: () -> Bool) throws {
         descriptor = try Self.connect(path, isAlive)
+        limit = .seconds(20)
         greeting = try nextMessage(before: .now + limit)
         guard greeting["QMP"] != nil else {
             throw PeerFailure("'\(path)' greeted with \(greeting)")
         }
         try execute("qmp_capabilities")
+        limit = .seconds(60)
     }
 
     deinit {
