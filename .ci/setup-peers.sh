@@ -90,11 +90,18 @@ unpack_old_qemu() {
         awk -v RS= -v ORS='\n\n' '!/^Package: (qemu-|seabios|ipxe-qemu)/' /var/lib/dpkg/status \
             >"$dir/status"
         private_apt "$dir" "$os_codename" "$os_codename-updates" || return
+        if ! unpack_packages "$dir" 'qemu-system-x86=1:7.2*'; then
+            # Something installed, libvirt say, needs the installed QEMU: fetch all of it.
+            say "once more, without regard to what is installed"
+            rm -rf "$dir/root"
+            : >"$dir/status"
+            unpack_packages "$dir" 'qemu-system-x86=1:7.2*' || return
+        fi
     else
         : >"$dir/status"
         private_apt "$dir" bookworm || return
+        unpack_packages "$dir" 'qemu-system-x86=1:7.2*' || return
     fi
-    unpack_packages "$dir" 'qemu-system-x86=1:7.2*' || return
     rm -rf "$dir/root/usr/share/doc" "$dir/root/usr/share/man" "$dir/root/usr/share/locale"
 
     # Debian 12 keeps libc's loader in /lib; when ours was not fetched the machine's own serves.
