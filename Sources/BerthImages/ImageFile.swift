@@ -52,6 +52,7 @@ public final class ImageFile {
                 try UnfinishedImages.finish(temporaryPath) { () throws(SystemCallError) in
                     try SystemCall.check("rename", path) { unsafe rename(temporaryPath, path) }
                 }
+                try synchronizeFolder()
             }
         } catch let error as TransportError {
             throw ImageError(error)
@@ -59,6 +60,15 @@ public final class ImageFile {
             throw ImageError("\(error)")
         }
         isCommitted = true
+    }
+
+    /// Makes the name durable, too: a source lets go of its guest for it.
+    private func synchronizeFolder() throws(SystemCallError) {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        let parent = parts.dropLast().joined(separator: "/")
+        let folder = parent.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : parent
+        let descriptor = try OwnedDescriptor.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        try SystemCall.check("write to", folder) { fsync(descriptor.raw) }
     }
 
     /// Removes what was written, unless `commit` succeeded.

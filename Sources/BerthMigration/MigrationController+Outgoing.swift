@@ -35,6 +35,7 @@ extension MigrationController {
         statistics = TransferStatistics()
         outgoingTimes = MigrationTimes(start: .now)
         outgoing.pausesBeforeSwitchover = capabilities[.pauseBeforeSwitchover]
+        outgoing.hasVerdict = capabilities[.returnPath]
         perform(outgoing.handle(.start))
         do {
             try launch(plan, try open(address, resources), orders)

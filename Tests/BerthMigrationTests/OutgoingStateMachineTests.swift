@@ -162,4 +162,14 @@ import Testing
             }
         }
     }
+
+    @Test func `a destination that runs the guest keeps it, whatever was cancelled`() {
+        var machine = OutgoingStateMachine()
+        machine.hasVerdict = true
+        for event in [OutgoingStateMachine.Event.start, .setUp, .converged, .cancel] {
+            _ = machine.handle(event)
+        }
+        #expect(machine.status == .cancelling)
+        #expect(machine.handle(.finished) == [.report(.completed), .releaseGuest])
+    }
 }

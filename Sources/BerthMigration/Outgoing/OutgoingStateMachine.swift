@@ -11,7 +11,9 @@ public import BerthQAPI
 ///
 /// Odd cases: a cancel while the data thread waits for the operator (pre-switchover) must release
 /// that thread too, so `abortWork` always comes with it. A thread that finishes after the cancel
-/// does not turn the result into completed: the operator was promised a guest that runs here.
+/// does not turn the result into completed: the operator was promised a guest that runs here. Only
+/// where the destination has confirmed that it runs the guest does completed win: one guest running
+/// in two places would be worse than a promise broken.
 public struct OutgoingStateMachine: Sendable, Equatable {
     /// What can happen.
     public enum Event: Sendable, Equatable, CaseIterable {
@@ -54,6 +56,10 @@ public struct OutgoingStateMachine: Sendable, Equatable {
     /// Capability pause-before-switchover, latched at the start.
     public var pausesBeforeSwitchover = false
 
+    /// Capability return-path, latched at the start: finished then means that the destination has
+    /// taken the guest over.
+    public var hasVerdict = false
+
     /// Makes a machine that has never migrated.
     public init() {}
 
@@ -84,6 +90,9 @@ public struct OutgoingStateMachine: Sendable, Equatable {
             return enter(.completed) + [.releaseGuest]
         case (.setup, .cancel), (.active, .cancel), (.preSwitchover, .cancel), (.device, .cancel):
             return enter(.cancelling) + [.abortWork]
+        case (.cancelling, .finished) where hasVerdict:
+            // The destination runs the guest: it must not run here, too.
+            return enter(.completed) + [.releaseGuest]
         case (.cancelling, .finished), (.cancelling, .failed):
             return restoreGuest() + enter(.cancelled)
         case (.setup, .failed), (.active, .failed), (.preSwitchover, .failed), (.device, .failed),
