@@ -104,11 +104,7 @@ public final class StreamInput {
             var cursor = WireCursor(base: position)
             let needed: Int
             do {
-                let bytes = unsafe UnsafeBufferPointer<UInt8>(
-                    start: storage.baseAddress?.advanced(by: head)
-                        .assumingMemoryBound(to: UInt8.self),
-                    count: available
-                )
+                let bytes = unsafe unread.bindMemory(to: UInt8.self)
                 let value = try body(&cursor, unsafe bytes.span)
                 return (value, cursor.offset)
             } catch {
