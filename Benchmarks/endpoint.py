@@ -10,6 +10,7 @@ import mmap
 import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -138,6 +139,7 @@ class Bench:
             with self.timed(lines[0], program, end):
                 end.execute("migrate-incoming", uri=f"file:{image}")
                 end.wait_for_end()
+            self.touch_free_memory()
             with self.timed(lines[1], program, end):
                 end.execute("migrate", uri=f"file:{saved}")
                 end.wait_for_end()
@@ -287,6 +289,8 @@ def main():
     if not options.qemu or not options.berth:
         parser.error("set BERTH_QEMU and BERTH_BINARY, or run 'make bench'")
     directory = tempfile.mkdtemp(prefix="berth-bench-", dir=options.directory)
+    # An end by signal takes the images and the processes along too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         bench = Bench(options, directory)
         bench.small_things()
