@@ -58,6 +58,7 @@ let package = Package(
         library("BerthQAPI", ["BerthJSON"]),
         library("BerthWire", []),
         library("BerthMemory", ["BerthSystem"]),
+        library("BerthWorkload", ["BerthMemory", "BerthSystem"]),
         library("BerthTransport", ["BerthSystem", systemPackage]),
         library(
             "BerthStream",
@@ -79,7 +80,8 @@ let package = Package(
             "BerthServer",
             [
                 "BerthMonitor", "BerthMigration", "BerthImages", "BerthStream", "BerthWire",
-                "BerthMemory", "BerthTransport", "BerthSystem", "BerthQAPI", "BerthJSON",
+                "BerthMemory", "BerthWorkload", "BerthTransport", "BerthSystem", "BerthQAPI",
+                "BerthJSON",
             ]
         ),
         .executableTarget(
@@ -100,7 +102,8 @@ let package = Package(
         tests("BerthJSONTests", ["BerthJSON"]),
         tests("BerthQAPITests", ["BerthQAPI", "BerthJSON", "berth-qapi"]),
         tests("BerthWireTests", ["BerthWire"]),
-        tests("BerthMemoryTests", ["BerthMemory"]),
+        tests("BerthMemoryTests", ["BerthMemory", "BerthSystem"]),
+        tests("BerthWorkloadTests", ["BerthWorkload", "BerthMemory", "BerthSystem"]),
         tests("BerthTransportTests", ["BerthTransport", "BerthSystem", systemPackage]),
         tests(
             "BerthStreamTests",

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/userfaultfd.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,45 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
+#endif
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+#ifndef PAGEMAP_SCAN
+#define PAGE_IS_WRITTEN (1 << 1)
+#define PAGE_IS_PRESENT (1 << 3)
+#define PAGE_IS_SWAPPED (1 << 4)
+#define PM_SCAN_WP_MATCHING (1 << 0)
+#define PM_SCAN_CHECK_WPASYNC (1 << 1)
+struct pm_scan_arg {
+    uint64_t size;
+    uint64_t flags;
+    uint64_t start;
+    uint64_t end;
+    uint64_t walk_end;
+    uint64_t vec;
+    uint64_t vec_len;
+    uint64_t max_pages;
+    uint64_t category_inverted;
+    uint64_t category_mask;
+    uint64_t category_anyof_mask;
+    uint64_t return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
+#endif
+
+const uint64_t berth_UFFD_FEATURE_PAGEFAULT_FLAG_WP = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+const uint64_t berth_UFFD_FEATURE_WP_HUGETLBFS_SHMEM = UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+const uint64_t berth_UFFD_FEATURE_WP_ASYNC = UFFD_FEATURE_WP_ASYNC;
+const uint64_t berth_PAGE_IS_WRITTEN = PAGE_IS_WRITTEN;
+const uint64_t berth_PAGE_IS_PRESENT = PAGE_IS_PRESENT;
+const uint64_t berth_PAGE_IS_SWAPPED = PAGE_IS_SWAPPED;
 
 const int berth_O_DIRECT = O_DIRECT;
 const int berth_O_TMPFILE = O_TMPFILE;
@@ -43,6 +84,76 @@ const int berth_AF_VSOCK = AF_VSOCK;
 const unsigned int berth_VMADDR_CID_ANY = VMADDR_CID_ANY;
 const unsigned int berth_MFD_CLOEXEC = MFD_CLOEXEC;
 const unsigned int berth_MFD_HUGETLB = MFD_HUGETLB;
+
+int berth_userfault_open(void) {
+    return syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+}
+
+int berth_userfault_enable(int fd, uint64_t features, uint64_t *available) {
+    struct uffdio_api api = {.api = UFFD_API, .features = features};
+    int result = ioctl(fd, UFFDIO_API, &api);
+    *available = api.features;
+    return result;
+}
+
+int berth_userfault_register(int fd, uintptr_t start, size_t count) {
+    struct uffdio_register request = {
+        .range = {.start = start, .len = count},
+        .mode = UFFDIO_REGISTER_MODE_WP,
+    };
+    return ioctl(fd, UFFDIO_REGISTER, &request);
+}
+
+int berth_userfault_unregister(int fd, uintptr_t start, size_t count) {
+    struct uffdio_range range = {.start = start, .len = count};
+    return ioctl(fd, UFFDIO_UNREGISTER, &range);
+}
+
+int berth_userfault_protect(int fd, uintptr_t start, size_t count, int protects) {
+    struct uffdio_writeprotect request = {
+        .range = {.start = start, .len = count},
+        .mode = protects ? UFFDIO_WRITEPROTECT_MODE_WP : 0,
+    };
+    return ioctl(fd, UFFDIO_WRITEPROTECT, &request);
+}
+
+ssize_t berth_userfault_read(int fd, uintptr_t *addresses, size_t capacity) {
+    struct uffd_msg messages[16];
+    if (capacity > sizeof(messages) / sizeof(messages[0]))
+        capacity = sizeof(messages) / sizeof(messages[0]);
+    ssize_t count = read(fd, messages, capacity * sizeof(messages[0]));
+    if (count < 0)
+        return count;
+    ssize_t found = 0;
+    for (size_t i = 0; i < count / sizeof(messages[0]); i++)
+        if (messages[i].event == UFFD_EVENT_PAGEFAULT)
+            addresses[found++] = messages[i].arg.pagefault.address;
+    return found;
+}
+
+ssize_t berth_pagemap_scan(
+    int pagemap, uint64_t start, uint64_t end, uint64_t categories, int rearms,
+    struct berth_page_range *ranges, size_t capacity, uint64_t *walked) {
+    struct pm_scan_arg request = {
+        .size = sizeof(request),
+        .flags = rearms ? PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC : 0,
+        .start = start,
+        .end = end,
+        .vec = (uintptr_t)ranges,
+        .vec_len = capacity,
+        .category_anyof_mask = categories,
+        .return_mask = categories,
+    };
+    ssize_t count = ioctl(pagemap, PAGEMAP_SCAN, &request);
+    *walked = request.walk_end;
+    return count;
+}
+
+int berth_probe_lease(int fd) {
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        return -1;
+    return fcntl(fd, F_SETLEASE, F_UNLCK);
+}
 
 int berth_accept4(int listener, int flags) { return accept4(listener, NULL, NULL, flags); }
 

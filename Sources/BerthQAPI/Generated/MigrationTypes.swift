@@ -681,6 +681,19 @@ public struct BitmapMigrationNodeAlias: QAPIObject {
     }
 }
 
+/// How writes to the guest's memory are found.
+///
+/// QAPI: `DirtyTrackingMode`.
+public enum DirtyTrackingMode: String, QAPIEnumeration {
+    /// What costs least and misses nothing: the guest's writers tell, each by a bit for a page.
+    case auto = "auto"
+    /// The same, whatever other ways there are.
+    case software = "software"
+    /// The kernel tells, by userfaultfd and the PAGEMAP_SCAN of Linux 6.7; finds the writes of
+    /// every thread of the endpoint.
+    case kernel = "kernel"
+}
+
 /// The numbers and names that a migration goes by.
 ///
 /// QAPI: `MigrationParameters`.
@@ -803,6 +816,10 @@ public struct MigrationParameters: QAPIObject {
     ///
     /// QAPI: `direct-io`, default `false`.
     public var directIO: Bool
+    /// How writes to the guest's memory are found. Not in QEMU.
+    ///
+    /// QAPI: `x-dirty-tracking`, default `auto`.
+    public var xDirtyTracking: DirtyTrackingMode
 
     /// Makes a value of its members.
     public init(
@@ -834,7 +851,8 @@ public struct MigrationParameters: QAPIObject {
         vcpuDirtyLimit: UInt64 = 1,
         mode: MigMode = .normal,
         zeroPageDetection: ZeroPageDetection = .multifd,
-        directIO: Bool = false
+        directIO: Bool = false,
+        xDirtyTracking: DirtyTrackingMode = .auto
     ) {
         self.announceInitial = announceInitial
         self.announceMax = announceMax
@@ -865,6 +883,7 @@ public struct MigrationParameters: QAPIObject {
         self.mode = mode
         self.zeroPageDetection = zeroPageDetection
         self.directIO = directIO
+        self.xDirtyTracking = xDirtyTracking
     }
 
     /// Takes the members out of an object, in the schema's order.
@@ -898,6 +917,7 @@ public struct MigrationParameters: QAPIObject {
         mode = try reader.optional("mode") ?? .normal
         zeroPageDetection = try reader.optional("zero-page-detection") ?? .multifd
         directIO = try reader.optional("direct-io") ?? false
+        xDirtyTracking = try reader.optional("x-dirty-tracking") ?? .auto
     }
 
     /// Adds the members to an object; what is nil is left out.
@@ -931,6 +951,7 @@ public struct MigrationParameters: QAPIObject {
         object["mode"] = mode.toJSON()
         object["zero-page-detection"] = zeroPageDetection.toJSON()
         object["direct-io"] = directIO.toJSON()
+        object["x-dirty-tracking"] = xDirtyTracking.toJSON()
     }
 }
 
@@ -970,6 +991,7 @@ extension MigrationParameters {
         if let value = changes.mode { mode = value }
         if let value = changes.zeroPageDetection { zeroPageDetection = value }
         if let value = changes.directIO { directIO = value }
+        if let value = changes.xDirtyTracking { xDirtyTracking = value }
     }
 
     /// What there is to be set, in the schema's order.
@@ -1193,6 +1215,13 @@ extension MigrationParameters {
             defaultValue: .bool(false),
             summary: "whether pages go to and from files past the page cache. Needs `mapped-ram`"
         ),
+        SettingInfo(
+            name: "x-dirty-tracking",
+            kind: .choice(["auto", "software", "kernel"]),
+            defaultValue: .string("auto"),
+            isUnstable: true,
+            summary: "how writes to the guest's memory are found. Not in QEMU"
+        ),
     ]
 }
 
@@ -1318,6 +1347,10 @@ public struct MigrateSetParameters: QAPIObject {
     ///
     /// QAPI: `direct-io`.
     public var directIO: Bool?
+    /// How writes to the guest's memory are found. Not in QEMU.
+    ///
+    /// QAPI: `x-dirty-tracking`.
+    public var xDirtyTracking: DirtyTrackingMode?
 
     /// Makes a value of its members.
     public init(
@@ -1349,7 +1382,8 @@ public struct MigrateSetParameters: QAPIObject {
         vcpuDirtyLimit: UInt64? = nil,
         mode: MigMode? = nil,
         zeroPageDetection: ZeroPageDetection? = nil,
-        directIO: Bool? = nil
+        directIO: Bool? = nil,
+        xDirtyTracking: DirtyTrackingMode? = nil
     ) {
         self.announceInitial = announceInitial
         self.announceMax = announceMax
@@ -1380,6 +1414,7 @@ public struct MigrateSetParameters: QAPIObject {
         self.mode = mode
         self.zeroPageDetection = zeroPageDetection
         self.directIO = directIO
+        self.xDirtyTracking = xDirtyTracking
     }
 
     /// Takes the members out of an object, in the schema's order.
@@ -1413,6 +1448,7 @@ public struct MigrateSetParameters: QAPIObject {
         mode = try reader.optional("mode")
         zeroPageDetection = try reader.optional("zero-page-detection")
         directIO = try reader.optional("direct-io")
+        xDirtyTracking = try reader.optional("x-dirty-tracking")
     }
 
     /// Adds the members to an object; what is nil is left out.
@@ -1446,6 +1482,7 @@ public struct MigrateSetParameters: QAPIObject {
         if let mode { object["mode"] = mode.toJSON() }
         if let zeroPageDetection { object["zero-page-detection"] = zeroPageDetection.toJSON() }
         if let directIO { object["direct-io"] = directIO.toJSON() }
+        if let xDirtyTracking { object["x-dirty-tracking"] = xDirtyTracking.toJSON() }
     }
 }
 
@@ -1820,5 +1857,332 @@ public struct MigrationThreadInfo: QAPIObject {
     public func write(to object: inout JSONObject) {
         object["name"] = name.toJSON()
         object["thread-id"] = threadID.toJSON()
+    }
+}
+
+/// How far a measurement is.
+///
+/// QAPI: `DirtyRateStatus`.
+public enum DirtyRateStatus: String, QAPIEnumeration {
+    /// There was none.
+    case unstarted = "unstarted"
+    /// It goes on.
+    case measuring = "measuring"
+    /// It is done.
+    case measured = "measured"
+}
+
+/// How the rate is measured at which a guest changes its memory.
+///
+/// QAPI: `DirtyRateMeasureMode`.
+public enum DirtyRateMeasureMode: String, QAPIEnumeration {
+    /// Some pages are compared with what they were.
+    case pageSampling = "page-sampling"
+    /// For each CPU by itself; needs KVM, which an endpoint doesn't have.
+    case dirtyRing = "dirty-ring"
+    /// The pages are counted that were written.
+    case dirtyBitmap = "dirty-bitmap"
+}
+
+/// A unit of time.
+///
+/// QAPI: `TimeUnit`.
+public enum TimeUnit: String, QAPIEnumeration {
+    /// Seconds.
+    case second = "second"
+    /// Thousandths of a second.
+    case millisecond = "millisecond"
+}
+
+/// The rate of one CPU.
+///
+/// QAPI: `DirtyRateVcpu`.
+public struct DirtyRateVcpu: QAPIObject {
+    /// Index of the CPU.
+    ///
+    /// QAPI: `id`.
+    public var id: Int64
+    /// How much memory it changes.
+    ///
+    /// QAPI: `dirty-rate`, in MiB/s.
+    public var dirtyRate: Int64
+
+    /// Makes a value of its members.
+    public init(
+        id: Int64,
+        dirtyRate: Int64
+    ) {
+        self.id = id
+        self.dirtyRate = dirtyRate
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        id = try reader.required("id")
+        dirtyRate = try reader.required("dirty-rate")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["id"] = id.toJSON()
+        object["dirty-rate"] = dirtyRate.toJSON()
+    }
+}
+
+/// The last measurement, or that which goes on.
+///
+/// QAPI: `DirtyRateInfo`.
+public struct DirtyRateInfo: QAPIObject {
+    /// How much memory the guest changes; there once it was measured.
+    ///
+    /// QAPI: `dirty-rate`, in MiB/s.
+    public var dirtyRate: Int64?
+    /// How far it is.
+    ///
+    /// QAPI: `status`.
+    public var status: DirtyRateStatus
+    /// When it began, on a clock that starts with the host.
+    ///
+    /// QAPI: `start-time`, in s.
+    public var startTime: Int64
+    /// How long it takes, in `calc-time-unit`.
+    ///
+    /// QAPI: `calc-time`.
+    public var calcTime: Int64
+    /// The unit of `calc-time`.
+    ///
+    /// QAPI: `calc-time-unit`.
+    public var calcTimeUnit: TimeUnit
+    /// Pages compared for each GiB; 0 in other modes than `page-sampling`.
+    ///
+    /// QAPI: `sample-pages`, in pages/GiB.
+    public var samplePages: UInt64
+    /// How it is measured.
+    ///
+    /// QAPI: `mode`.
+    public var mode: DirtyRateMeasureMode
+    /// The same for each CPU; only in mode `dirty-ring`.
+    ///
+    /// QAPI: `vcpu-dirty-rate`.
+    public var vcpuDirtyRate: [DirtyRateVcpu]?
+
+    /// Makes a value of its members.
+    public init(
+        dirtyRate: Int64? = nil,
+        status: DirtyRateStatus,
+        startTime: Int64,
+        calcTime: Int64,
+        calcTimeUnit: TimeUnit,
+        samplePages: UInt64,
+        mode: DirtyRateMeasureMode,
+        vcpuDirtyRate: [DirtyRateVcpu]? = nil
+    ) {
+        self.dirtyRate = dirtyRate
+        self.status = status
+        self.startTime = startTime
+        self.calcTime = calcTime
+        self.calcTimeUnit = calcTimeUnit
+        self.samplePages = samplePages
+        self.mode = mode
+        self.vcpuDirtyRate = vcpuDirtyRate
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        dirtyRate = try reader.optional("dirty-rate")
+        status = try reader.required("status")
+        startTime = try reader.required("start-time")
+        calcTime = try reader.required("calc-time")
+        calcTimeUnit = try reader.required("calc-time-unit")
+        samplePages = try reader.required("sample-pages")
+        mode = try reader.required("mode")
+        vcpuDirtyRate = try reader.optional("vcpu-dirty-rate")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        if let dirtyRate { object["dirty-rate"] = dirtyRate.toJSON() }
+        object["status"] = status.toJSON()
+        object["start-time"] = startTime.toJSON()
+        object["calc-time"] = calcTime.toJSON()
+        object["calc-time-unit"] = calcTimeUnit.toJSON()
+        object["sample-pages"] = samplePages.toJSON()
+        object["mode"] = mode.toJSON()
+        if let vcpuDirtyRate { object["vcpu-dirty-rate"] = vcpuDirtyRate.toJSON() }
+    }
+}
+
+/// Arguments of `calc-dirty-rate`.
+public struct CalcDirtyRateArguments: QAPIObject {
+    /// How long to measure, in `calc-time-unit`; 50 ms to 60 s.
+    ///
+    /// QAPI: `calc-time`.
+    public var calcTime: Int64
+    /// The unit of `calc-time`.
+    ///
+    /// QAPI: `calc-time-unit`, default `second`.
+    public var calcTimeUnit: TimeUnit
+    /// Pages to compare for each GiB; 512 if absent. Only in mode `page-sampling`.
+    ///
+    /// QAPI: `sample-pages`, in pages/GiB.
+    public var samplePages: Int64?
+    /// How to measure.
+    ///
+    /// QAPI: `mode`, default `page-sampling`.
+    public var mode: DirtyRateMeasureMode
+
+    /// Makes a value of its members.
+    public init(
+        calcTime: Int64,
+        calcTimeUnit: TimeUnit = .second,
+        samplePages: Int64? = nil,
+        mode: DirtyRateMeasureMode = .pageSampling
+    ) {
+        self.calcTime = calcTime
+        self.calcTimeUnit = calcTimeUnit
+        self.samplePages = samplePages
+        self.mode = mode
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        calcTime = try reader.required("calc-time")
+        calcTimeUnit = try reader.optional("calc-time-unit") ?? .second
+        samplePages = try reader.optional("sample-pages")
+        mode = try reader.optional("mode") ?? .pageSampling
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["calc-time"] = calcTime.toJSON()
+        object["calc-time-unit"] = calcTimeUnit.toJSON()
+        if let samplePages { object["sample-pages"] = samplePages.toJSON() }
+        object["mode"] = mode.toJSON()
+    }
+}
+
+/// Arguments of `query-dirty-rate`.
+public struct QueryDirtyRateArguments: QAPIObject {
+    /// The unit in which `calc-time` is told.
+    ///
+    /// QAPI: `calc-time-unit`, default `second`.
+    public var calcTimeUnit: TimeUnit
+
+    /// Makes a value of its members.
+    public init(
+        calcTimeUnit: TimeUnit = .second
+    ) {
+        self.calcTimeUnit = calcTimeUnit
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        calcTimeUnit = try reader.optional("calc-time-unit") ?? .second
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["calc-time-unit"] = calcTimeUnit.toJSON()
+    }
+}
+
+/// A limit on how much memory a CPU changes.
+///
+/// QAPI: `DirtyLimitInfo`.
+public struct DirtyLimitInfo: QAPIObject {
+    /// Index of the CPU: for an endpoint, of a thread of its workloads.
+    ///
+    /// QAPI: `cpu-index`.
+    public var cpuIndex: Int64
+    /// The limit.
+    ///
+    /// QAPI: `limit-rate`, in MB/s.
+    public var limitRate: UInt64
+    /// What it changed of late.
+    ///
+    /// QAPI: `current-rate`, in MB/s.
+    public var currentRate: UInt64
+
+    /// Makes a value of its members.
+    public init(
+        cpuIndex: Int64,
+        limitRate: UInt64,
+        currentRate: UInt64
+    ) {
+        self.cpuIndex = cpuIndex
+        self.limitRate = limitRate
+        self.currentRate = currentRate
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        cpuIndex = try reader.required("cpu-index")
+        limitRate = try reader.required("limit-rate")
+        currentRate = try reader.required("current-rate")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["cpu-index"] = cpuIndex.toJSON()
+        object["limit-rate"] = limitRate.toJSON()
+        object["current-rate"] = currentRate.toJSON()
+    }
+}
+
+/// Arguments of `set-vcpu-dirty-limit`.
+public struct SetVcpuDirtyLimitArguments: QAPIObject {
+    /// Index of the CPU; all if absent.
+    ///
+    /// QAPI: `cpu-index`.
+    public var cpuIndex: Int64?
+    /// The limit; 0 for none.
+    ///
+    /// QAPI: `dirty-rate`, in MB/s.
+    public var dirtyRate: UInt64
+
+    /// Makes a value of its members.
+    public init(
+        cpuIndex: Int64? = nil,
+        dirtyRate: UInt64
+    ) {
+        self.cpuIndex = cpuIndex
+        self.dirtyRate = dirtyRate
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        cpuIndex = try reader.optional("cpu-index")
+        dirtyRate = try reader.required("dirty-rate")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        if let cpuIndex { object["cpu-index"] = cpuIndex.toJSON() }
+        object["dirty-rate"] = dirtyRate.toJSON()
+    }
+}
+
+/// Arguments of `cancel-vcpu-dirty-limit`.
+public struct CancelVcpuDirtyLimitArguments: QAPIObject {
+    /// Index of the CPU; all if absent.
+    ///
+    /// QAPI: `cpu-index`.
+    public var cpuIndex: Int64?
+
+    /// Makes a value of its members.
+    public init(
+        cpuIndex: Int64? = nil
+    ) {
+        self.cpuIndex = cpuIndex
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        cpuIndex = try reader.optional("cpu-index")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        if let cpuIndex { object["cpu-index"] = cpuIndex.toJSON() }
     }
 }

@@ -115,6 +115,28 @@ public enum QMPCommand: Sendable, Equatable {
     ///
     /// QMP: `query-migrationthreads`.
     case queryMigrationthreads
+    /// Begins to measure how fast the guest changes its memory. `query-dirty-rate` tells the
+    /// result.
+    ///
+    /// QMP: `calc-dirty-rate`.
+    case calcDirtyRate(CalcDirtyRateArguments)
+    /// Tells the result of `calc-dirty-rate`.
+    ///
+    /// QMP: `query-dirty-rate`.
+    case queryDirtyRate(QueryDirtyRateArguments)
+    /// Limits how much memory CPUs change. An endpoint has none; each thread of its workloads
+    /// counts as one, in the order in which they were made.
+    ///
+    /// QMP: `set-vcpu-dirty-limit`.
+    case setVcpuDirtyLimit(SetVcpuDirtyLimitArguments)
+    /// Takes limits back.
+    ///
+    /// QMP: `cancel-vcpu-dirty-limit`.
+    case cancelVcpuDirtyLimit(CancelVcpuDirtyLimitArguments)
+    /// Lists the limits.
+    ///
+    /// QMP: `query-vcpu-dirty-limit`.
+    case queryVcpuDirtyLimit
     /// Cuts all socket connections of the instances at once, so that nothing waits for a peer that
     /// doesn't answer. A precopy migration then fails. Files, pipes and commands are not touched.
     ///
@@ -165,6 +187,18 @@ public enum QMPCommand: Sendable, Equatable {
     ///
     /// QMP: `qom-list-types`.
     case qomListTypes(QOMListTypesArguments)
+    /// Tells what workloads have done, and checks what they wrote.
+    ///
+    /// QMP: `x-query-workload`.
+    case xQueryWorkload(XQueryWorkloadArguments)
+    /// Computes a digest of each block of the guest's memory, to compare both ends of a migration.
+    ///
+    /// QMP: `x-query-ram-digest`.
+    case xQueryRAMDigest
+    /// Tells for each block of RAM how writes to it are found.
+    ///
+    /// QMP: `x-query-dirty-tracking`.
+    case xQueryDirtyTracking
     /// Takes the descriptor that came with this request (SCM_RIGHTS on a unix socket) and keeps it
     /// under a name, on this monitor, until it is used or closed.
     ///
@@ -238,6 +272,11 @@ public enum QMPCommand: Sendable, Equatable {
         case .migratePause: "migrate-pause"
         case .migrateRecover: "migrate-recover"
         case .queryMigrationthreads: "query-migrationthreads"
+        case .calcDirtyRate: "calc-dirty-rate"
+        case .queryDirtyRate: "query-dirty-rate"
+        case .setVcpuDirtyLimit: "set-vcpu-dirty-limit"
+        case .cancelVcpuDirtyLimit: "cancel-vcpu-dirty-limit"
+        case .queryVcpuDirtyLimit: "query-vcpu-dirty-limit"
         case .yank: "yank"
         case .queryYank: "query-yank"
         case .queryTarget: "query-target"
@@ -250,6 +289,9 @@ public enum QMPCommand: Sendable, Equatable {
         case .qomList: "qom-list"
         case .qomGet: "qom-get"
         case .qomListTypes: "qom-list-types"
+        case .xQueryWorkload: "x-query-workload"
+        case .xQueryRAMDigest: "x-query-ram-digest"
+        case .xQueryDirtyTracking: "x-query-dirty-tracking"
         case .getfd: "getfd"
         case .closefd: "closefd"
         case .addFD: "add-fd"
@@ -307,6 +349,15 @@ public enum QMPCommand: Sendable, Equatable {
         case "migrate-recover":
             command = .migrateRecover(try MigrateRecoverArguments(reading: &reader))
         case "query-migrationthreads": command = .queryMigrationthreads
+        case "calc-dirty-rate":
+            command = .calcDirtyRate(try CalcDirtyRateArguments(reading: &reader))
+        case "query-dirty-rate":
+            command = .queryDirtyRate(try QueryDirtyRateArguments(reading: &reader))
+        case "set-vcpu-dirty-limit":
+            command = .setVcpuDirtyLimit(try SetVcpuDirtyLimitArguments(reading: &reader))
+        case "cancel-vcpu-dirty-limit":
+            command = .cancelVcpuDirtyLimit(try CancelVcpuDirtyLimitArguments(reading: &reader))
+        case "query-vcpu-dirty-limit": command = .queryVcpuDirtyLimit
         case "yank":
             command = .yank(try YankArguments(reading: &reader))
         case "query-yank": command = .queryYank
@@ -325,6 +376,10 @@ public enum QMPCommand: Sendable, Equatable {
             command = .qomGet(try QOMGetArguments(reading: &reader))
         case "qom-list-types":
             command = .qomListTypes(try QOMListTypesArguments(reading: &reader))
+        case "x-query-workload":
+            command = .xQueryWorkload(try XQueryWorkloadArguments(reading: &reader))
+        case "x-query-ram-digest": command = .xQueryRAMDigest
+        case "x-query-dirty-tracking": command = .xQueryDirtyTracking
         case "getfd":
             command = .getfd(try GetfdArguments(reading: &reader))
         case "closefd":

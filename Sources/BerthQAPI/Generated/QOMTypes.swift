@@ -7,6 +7,10 @@ public import BerthJSON
 ///
 /// QAPI: `ObjectType`.
 public enum ObjectType: String, QAPIEnumeration {
+    /// A socket by which another process gets to write guest memory. Not in QEMU.
+    case externalWriter = "external-writer"
+    /// Threads that write guest memory while the guest runs. Not in QEMU.
+    case guestWorkload = "guest-workload"
     /// Guest memory in a file.
     case memoryBackendFile = "memory-backend-file"
     /// Guest memory in an anonymous file that other processes can be given.
@@ -461,6 +465,125 @@ extension MemoryBackendMemfdProperties {
     }
 }
 
+/// Which pages a workload writes, and what.
+///
+/// QAPI: `WorkloadPattern`.
+public enum WorkloadPattern: String, QAPIEnumeration {
+    /// One page after the other, round after round; a word in each line of 64 bytes, and always one
+    /// more than before. Shows every page that was lost, torn or of an earlier time.
+    case increment = "increment"
+    /// Pages chosen evenly, each written in full with bytes that can't be compressed.
+    case random = "random"
+    /// One page after the other, each written in full with bytes that can't be compressed.
+    case sequential = "sequential"
+    /// Pages chosen unevenly, each written in full with bytes that can't be compressed: the page of
+    /// rank n is written 1/n as often as the first.
+    case zipf = "zipf"
+}
+
+/// Threads that write guest memory while the guest runs.
+///
+/// QAPI: `GuestWorkloadProperties`.
+public struct GuestWorkloadProperties: QAPIObject {
+    /// Id of the memory backend that is written.
+    ///
+    /// QAPI: `memdev`.
+    public var memdev: String
+    /// Where the range begins that is written; a multiple of the page size.
+    ///
+    /// QAPI: `start`, in bytes, default `0`.
+    public var start: UInt64
+    /// Its length, a multiple of the page size; if absent, all that follows `start`.
+    ///
+    /// QAPI: `size`, in bytes, at least 1.
+    public var size: UInt64?
+    /// Which pages are written, and what.
+    ///
+    /// QAPI: `pattern`, default `increment`.
+    public var pattern: WorkloadPattern
+    /// How much memory is written in a second: a page counts in full; 0 for no limit.
+    ///
+    /// QAPI: `rate`, in bytes/s, default `0`.
+    public var rate: UInt64
+    /// How many threads share the range and the rate.
+    ///
+    /// QAPI: `threads`, default `1`, 1 to 64.
+    public var threads: UInt32
+
+    /// Makes a value of its members.
+    public init(
+        memdev: String,
+        start: UInt64 = 0,
+        size: UInt64? = nil,
+        pattern: WorkloadPattern = .increment,
+        rate: UInt64 = 0,
+        threads: UInt32 = 1
+    ) {
+        self.memdev = memdev
+        self.start = start
+        self.size = size
+        self.pattern = pattern
+        self.rate = rate
+        self.threads = threads
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        memdev = try reader.required("memdev")
+        start = try reader.optionalSize("start") ?? 0
+        size = try reader.optionalSize("size")
+        pattern = try reader.optional("pattern") ?? .increment
+        rate = try reader.optionalSize("rate") ?? 0
+        threads = try reader.optional("threads") ?? 1
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["memdev"] = memdev.toJSON()
+        object["start"] = start.toJSON()
+        if let size { object["size"] = size.toJSON() }
+        object["pattern"] = pattern.toJSON()
+        object["rate"] = rate.toJSON()
+        object["threads"] = threads.toJSON()
+    }
+}
+
+/// A socket by which another process gets to write guest memory, and says how its writes can be
+/// found. docs/workloads.md has the protocol.
+///
+/// QAPI: `ExternalWriterProperties`.
+public struct ExternalWriterProperties: QAPIObject {
+    /// Id of the memory backend, with `share=on`.
+    ///
+    /// QAPI: `memdev`.
+    public var memdev: String
+    /// Path of the unix socket to listen on.
+    ///
+    /// QAPI: `path`.
+    public var path: String
+
+    /// Makes a value of its members.
+    public init(
+        memdev: String,
+        path: String
+    ) {
+        self.memdev = memdev
+        self.path = path
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        memdev = try reader.required("memdev")
+        path = try reader.required("path")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["memdev"] = memdev.toJSON()
+        object["path"] = path.toJSON()
+    }
+}
+
 /// How to make an object.
 ///
 /// QAPI: `ObjectOptions`.
@@ -494,6 +617,10 @@ public struct ObjectOptions: QAPIObject {
 
     /// What depends on `qom-type`.
     public enum Variant: Sendable, Equatable {
+        /// A socket by which another process gets to write guest memory. Not in QEMU.
+        case externalWriter(ExternalWriterProperties)
+        /// Threads that write guest memory while the guest runs. Not in QEMU.
+        case guestWorkload(GuestWorkloadProperties)
         /// Guest memory in a file.
         case memoryBackendFile(MemoryBackendFileProperties)
         /// Guest memory in an anonymous file that other processes can be given.
@@ -504,6 +631,8 @@ public struct ObjectOptions: QAPIObject {
         /// QAPI: `qom-type`.
         public var tag: ObjectType {
             switch self {
+            case .externalWriter: .externalWriter
+            case .guestWorkload: .guestWorkload
             case .memoryBackendFile: .memoryBackendFile
             case .memoryBackendMemfd: .memoryBackendMemfd
             case .memoryBackendRAM: .memoryBackendRAM
@@ -512,6 +641,8 @@ public struct ObjectOptions: QAPIObject {
 
         init(_ tag: ObjectType, reading reader: inout ObjectReader) throws(QMPError) {
             switch tag {
+            case .externalWriter: self = .externalWriter(try ExternalWriterProperties(reading: &reader))
+            case .guestWorkload: self = .guestWorkload(try GuestWorkloadProperties(reading: &reader))
             case .memoryBackendFile: self = .memoryBackendFile(try MemoryBackendFileProperties(reading: &reader))
             case .memoryBackendMemfd: self = .memoryBackendMemfd(try MemoryBackendMemfdProperties(reading: &reader))
             case .memoryBackendRAM: self = .memoryBackendRAM(try MemoryBackendProperties(reading: &reader))
@@ -520,6 +651,8 @@ public struct ObjectOptions: QAPIObject {
 
         func writeMembers(to object: inout JSONObject) {
             switch self {
+            case .externalWriter(let members): members.write(to: &object)
+            case .guestWorkload(let members): members.write(to: &object)
             case .memoryBackendFile(let members): members.write(to: &object)
             case .memoryBackendMemfd(let members): members.write(to: &object)
             case .memoryBackendRAM(let members): members.write(to: &object)

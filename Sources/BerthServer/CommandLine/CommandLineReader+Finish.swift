@@ -13,7 +13,7 @@ extension CommandLineReader {
         try finishAccelerators()
         let objects = try finishObjects()
         let globals = try finishGlobals(machine)
-        let memory = try finishMemory(machine, objects)
+        let memory = try finishMemory(machine, objects.filter { $0.variant.backend != nil })
         guard !draft.hasSnapshot else {
             throw CommandLineError("no block device can store vmstate for snapshot")
         }
@@ -22,6 +22,7 @@ extension CommandLineReader {
         configuration.memoryByteCount = memory.byteCount
         configuration.memoryBackends = memory.backends
         configuration.ramBlocks = memory.blocks
+        configuration.writers = objects.filter { $0.variant.backend == nil }
         configuration.otherObjects = draft.otherObjects
         configuration.name = draft.name
         configuration.processName = draft.processName

@@ -92,7 +92,7 @@ extension CommandLineReader {
         guard let options = objects.first(where: { $0.id == id }) else {
             throw CommandLineError("Memory backend '\(id)' not found")
         }
-        let byteCount = options.variant.base.size
+        let byteCount = options.variant.backend?.size ?? 0
         guard given == nil || given == byteCount else {
             throw CommandLineError(
                 "Machine memory size does not match the size of the memory backend"
@@ -139,7 +139,7 @@ extension CommandLineReader {
     private func source(_ options: ObjectOptions, _ machine: MachineType) -> RAMBlockSource {
         let isFile = options.variant.tag != .memoryBackendRAM
         let usesPath =
-            options.variant.base.xUseCanonicalPathForRamblockID
+            options.variant.backend?.xUseCanonicalPathForRamblockID
             ?? (isFile && machine.isBefore(QEMURelease(4, 0)))
         return RAMBlockSource(
             blockName: usesPath ? "/objects/\(options.id)" : options.id,
@@ -228,7 +228,7 @@ extension CommandLineReader {
         var sum: UInt64 = 0
         var ids: Set<String> = []
         for backend in backends {
-            sum = sum.addingReportingOverflow(backend.variant.base.size).partialValue
+            sum = sum.addingReportingOverflow(backend.variant.backend?.size ?? 0).partialValue
         }
         guard sum == byteCount else {
             throw CommandLineError(

@@ -60,7 +60,7 @@ extension CommandLineReader {
         throw CommandLineError("JSON parse error, expecting value")
     }
 
-    /// The memory backends that are to be made, checked as far as that is possible before.
+    /// The objects that are to be made, checked as far as that is possible before.
     func finishObjects() throws(CommandLineError) -> [ObjectOptions] {
         var ids: Set<String> = []
         for other in draft.otherObjects {
@@ -70,7 +70,7 @@ extension CommandLineReader {
         for (options, _) in draft.objects {
             guard Endpoint.isIdentifier(options.id) else { throw Self.badIdentifier }
             guard ids.insert(options.id).inserted else { throw Self.duplicate(options.id) }
-            let base = options.variant.base
+            guard let base = options.variant.backend else { continue }
             let type = options.variant.tag.rawValue
             if base.size == 0 { throw Self.badValue("size", "0", type) }
             if base.preallocThreads == 0 { throw Self.badValue("prealloc-threads", "0", type) }
@@ -97,12 +97,13 @@ extension CommandLineReader {
 }
 
 extension ObjectOptions.Variant {
-    /// What all memory backends have.
-    var base: MemoryBackendProperties {
+    /// What all memory backends have; nil for other objects.
+    var backend: MemoryBackendProperties? {
         switch self {
         case .memoryBackendFile(let file): file.base
         case .memoryBackendMemfd(let memfd): memfd.base
         case .memoryBackendRAM(let properties): properties
+        case .guestWorkload, .externalWriter: nil
         }
     }
 }

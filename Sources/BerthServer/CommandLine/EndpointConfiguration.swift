@@ -20,6 +20,8 @@ public struct EndpointConfiguration: Sendable {
     public var memoryBackends: [ObjectOptions] = []
     /// The blocks that the guest's RAM is made of, in order.
     public var ramBlocks: [RAMBlockSource] = []
+    /// What writes guest memory, to be created after the memory (`-object guest-workload`).
+    public var writers: [ObjectOptions] = []
     /// Objects that an endpoint has no use for, such as secrets; known by their ids only.
     public var otherObjects: [OtherObject] = []
     /// QEMU: `-name`.

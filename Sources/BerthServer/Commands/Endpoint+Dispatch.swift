@@ -26,6 +26,11 @@ extension Endpoint: QMPHandler {
             try await executeMachine(command)
         case .objectAdd, .objectDel, .qomList, .qomGet, .qomListTypes:
             try executeObject(command)
+        case .calcDirtyRate, .queryDirtyRate, .setVcpuDirtyLimit, .cancelVcpuDirtyLimit,
+            .queryVcpuDirtyLimit, .xQueryDirtyTracking:
+            try await executeDirtyRate(command)
+        case .xQueryWorkload, .xQueryRAMDigest:
+            try await executeWorkload(command)
         case .getfd, .closefd, .addFD, .removeFD, .queryFdsets:
             try executeDescriptor(command, monitor)
         case .qmpCapabilities, .queryCommands, .queryQMPSchema, .humanMonitorCommand:

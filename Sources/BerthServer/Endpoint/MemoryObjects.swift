@@ -99,6 +99,8 @@ extension MemoryBackend {
             }
             base = memfd.base
             kind = .memfd
+        case .guestWorkload, .externalWriter:
+            throw QMPError("object '\(options.id)' is no memory backend")
         }
         guard base.policy == .default, (base.hostNodes ?? []).isEmpty else {
             throw QMPError(

@@ -30,6 +30,38 @@ extern const unsigned int berth_VMADDR_CID_ANY;
 extern const unsigned int berth_MFD_CLOEXEC;
 extern const unsigned int berth_MFD_HUGETLB;
 
+extern const uint64_t berth_UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+extern const uint64_t berth_UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+extern const uint64_t berth_UFFD_FEATURE_WP_ASYNC;
+extern const uint64_t berth_PAGE_IS_WRITTEN;
+extern const uint64_t berth_PAGE_IS_PRESENT;
+extern const uint64_t berth_PAGE_IS_SWAPPED;
+
+// userfaultfd(2), write protection only. `start` and `count` are whole host pages.
+int berth_userfault_open(void);
+int berth_userfault_enable(int fd, uint64_t features, uint64_t *available);
+int berth_userfault_register(int fd, uintptr_t start, size_t count);
+int berth_userfault_unregister(int fd, uintptr_t start, size_t count);
+int berth_userfault_protect(int fd, uintptr_t start, size_t count, int protects);
+// Reads events of faults; their addresses go to `addresses`. Gives their number.
+ssize_t berth_userfault_read(int fd, uintptr_t *addresses, size_t capacity);
+
+// A range of pages from PAGEMAP_SCAN (Linux 6.7), with the layout of the kernel's page_region.
+struct berth_page_range {
+    uint64_t start;
+    uint64_t end;
+    uint64_t categories;
+};
+// Finds pages that have any of `categories`; with `rearms` those are write-protected again in the
+// same step, which needs a userfaultfd with WP_ASYNC. Gives the number of ranges; `*walked` becomes
+// the address at which it stopped.
+ssize_t berth_pagemap_scan(
+    int pagemap, uint64_t start, uint64_t end, uint64_t categories, int rearms,
+    struct berth_page_range *ranges, size_t capacity, uint64_t *walked);
+
+// A lease that only holds if nobody else has the file open (F_SETLEASE), taken and given back.
+int berth_probe_lease(int fd);
+
 // Descriptors.
 int berth_accept4(int listener, int flags);
 int berth_eventfd(unsigned int initial, int flags);
