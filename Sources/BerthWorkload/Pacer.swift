@@ -33,16 +33,17 @@ struct Pacer {
 
     /// Takes pages to write from the credit, `limit` at most.
     mutating func take(at now: UInt64, atMost limit: Int) -> Int {
-        let elapsed = now > then ? now - then : 0
-        then = now
+        earn(until: now)
         guard bytesPerSecond > 0 else { return limit }
-        credit = min(
-            credit + Double(elapsed) * pagesPerNanosecond,
-            1 + Self.longestCredit * pagesPerNanosecond
-        )
         let pages = credit < Double(limit) ? Int(credit) : limit
         credit -= Double(pages)
         return pages
+    }
+
+    /// Leaves out time that doesn't count; the credit from before stays.
+    mutating func skip(from begin: UInt64, to end: UInt64) {
+        earn(until: begin)
+        then = end
     }
 
     /// How long to wait for a batch that is worth it.
@@ -51,5 +52,14 @@ struct Pacer {
         let batch = max(1, Self.batchTime * pagesPerNanosecond)
         // A day is as good as for ever; and what is infinite here doesn't fit an integer.
         return UInt64(min(max(0, (batch - credit) / pagesPerNanosecond), 86_400e9))
+    }
+
+    private mutating func earn(until now: UInt64) {
+        let elapsed = now > then ? now - then : 0
+        then = now
+        credit = min(
+            credit + Double(elapsed) * pagesPerNanosecond,
+            1 + Self.longestCredit * pagesPerNanosecond
+        )
     }
 }

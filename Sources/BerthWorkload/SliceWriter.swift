@@ -141,8 +141,8 @@ struct SliceWriter {
             now = Self.clock()
         }
         // What was slept earns no pages, or a throttled workload would catch up.
-        if now != begin { pacer.start(at: now) }
-        duty.start(at: now)
+        pacer.skip(from: begin, to: now)
+        duty.next(after: begin, at: now, throttle: throttle)
     }
 
     private var throttle: Int { control.throttle.load(ordering: .relaxed) }
