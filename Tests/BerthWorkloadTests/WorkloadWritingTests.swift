@@ -155,21 +155,4 @@ struct WorkloadWritingTests {
         workload.beginMeasurement()
         #expect(workload.status.longestWrite == 0)
     }
-
-    @Test func `a paused workload costs no CPU`() throws {
-        let workload = try Workload(WorkloadFixture(.increment, threads: 8).plan)
-        defer { workload.end() }
-        workload.run(forWrites: 100)
-        let before = Self.processorTime()
-        usleep(500_000)
-        // One thread that spins would take all of it.
-        #expect(Self.processorTime() - before < .milliseconds(250))
-    }
-
-    /// Processor time that this process took.
-    private static func processorTime() -> Duration {
-        var time = timespec()
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
-    }
 }
