@@ -79,10 +79,11 @@ public final class Workload: Sendable {
     ///   false if that took too long, and the threads go on as before.
     @available(*, noasync, message: "blocks its thread")
     public func pause(within limit: Duration) -> Bool {
-        state.withLock { state in
-            guard !state.isEnded else { return true }
+        state.withLock { _ in
+            // Paused it is only if all threads had stopped.
+            guard control.isRunning else { return true }
             let deadline = ContinuousClock.now + limit
-            let previous = control.mode.exchange(.paused, ordering: .sequentiallyConsistent)
+            control.mode.store(.paused, ordering: .sequentiallyConsistent)
             control.wakeAll()
             while true {
                 control.settled.clear()
@@ -91,7 +92,7 @@ public final class Workload: Sendable {
                 guard left > .zero else { break }
                 _ = try? Poll.wait(for: control.settled.raw, .input, timeout: left)
             }
-            control.mode.store(previous, ordering: .sequentiallyConsistent)
+            control.mode.store(.running, ordering: .sequentiallyConsistent)
             control.wakeAll()
             return false
         }

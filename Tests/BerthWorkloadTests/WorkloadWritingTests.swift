@@ -66,7 +66,9 @@ struct WorkloadWritingTests {
         workload.wait { workload.status.writes > 10 }
         #expect(workload.status.isRunning)
         workload.stop()
-        workload.stop()
+        for _ in 0..<100 {
+            #expect(workload.pause(within: .zero))
+        }
         #expect(!workload.status.isRunning)
     }
 
