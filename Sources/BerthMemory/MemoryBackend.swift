@@ -11,6 +11,10 @@ public struct MemoryBackend: Sendable, Equatable {
         case file(path: String, offset: UInt64, readOnly: Bool)
         /// An unnamed memory file. QAPI: `memory-backend-memfd`.
         case memfd
+        /// The same, out of the pool of huge pages; nil is the host's default size.
+        ///
+        /// QAPI: `memory-backend-memfd` with `hugetlb=on,hugetlbsize=`.
+        case hugetlb(pageByteCount: Int?)
     }
 
     /// The object's id, and the name of the RAM block made from it.
@@ -60,16 +64,33 @@ public struct MemoryBackend: Sendable, Equatable {
         switch kind {
         case .ram:
             return try MemoryMapping.anonymous(byteCount: count, options: options)
-        case .memfd:
+        case .memfd, .hugetlb:
+            var pages = MemoryMapping.Pages.normal
+            if case .hugetlb(let size) = kind { pages = .hugetlb(byteCount: size) }
             return try MemoryMapping.memfd(
                 name: id,
                 byteCount: count,
                 sharing: isShared ? .shared : .private,
+                pages: pages,
                 options: options
-            ).mapping
+            )
         case .file(let path, let offset, let readOnly):
             return try mapFile(path, offset: offset, readOnly: readOnly, count, options)
         }
+    }
+
+    /// What to do about memory that `allocate` couldn't have, if anything can be said.
+    public func hint(for error: SystemCallError) -> String? {
+        guard case .hugetlb(let size) = kind else { return nil }
+        if error.has(ENOMEM) {
+            let pool = size.map { "hugepages-\($0 >> 10)kB" } ?? "that of the default size"
+            return "have more huge pages set aside: write their number to "
+                + "/proc/sys/vm/nr_hugepages, or under /sys/kernel/mm/hugepages (\(pool))"
+        }
+        if error.has(EINVAL) || error.has(ENODEV) || error.has(ENOSYS) {
+            return "use a size that /sys/kernel/mm/hugepages lists, or leave hugetlbsize off"
+        }
+        return nil
     }
 
     private func mapFile(

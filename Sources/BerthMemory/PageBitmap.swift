@@ -68,6 +68,46 @@ public struct PageBitmap: Sendable, Equatable {
         }
     }
 
+    /// Sets the bits of `pages`, clamped to the bitmap.
+    ///
+    /// - Returns: how many were not set before.
+    public mutating func insert(_ pages: Range<Int>) -> Int {
+        let range = pages.clamped(to: 0..<pageCount)
+        var fresh = 0
+        var page = range.lowerBound
+        while page < range.upperBound {
+            let bit = page % 64
+            let count = min(64 - bit, range.upperBound - page)
+            let ones = count == 64 ? ~UInt64(0) : (1 << UInt64(count)) - 1
+            fresh += merge(ones << UInt64(bit), at: page / 64)
+            page += count
+        }
+        return fresh
+    }
+
+    /// Sets every bit that is set in `other`.
+    ///
+    /// - Returns: how many were not set before.
+    public mutating func formUnion(_ other: PageBitmap) -> Int {
+        var fresh = 0
+        for (index, word) in other.words.enumerated() where word != 0 {
+            fresh += merge(word, at: index)
+        }
+        return fresh
+    }
+
+    /// Clears every bit that is set in `other`.
+    public mutating func subtract(_ other: PageBitmap) {
+        for index in words.indices.prefix(other.words.count) {
+            words[index] &= ~other.words[index]
+        }
+    }
+
+    /// Clears all bits.
+    public mutating func removeAll() {
+        for index in words.indices { words[index] = 0 }
+    }
+
     /// Adds every set bit of `word` to the 64 pages that start at `wordIndex * 64`.
     ///
     /// - Returns: how many bits were not set before.

@@ -15,6 +15,8 @@ public final class RAMBlock: Sendable {
     public let dirtyLog: DirtyLog
     /// The memory itself; its size is `byteCount` rounded up to host pages.
     public let mapping: MemoryMapping
+    /// How writes to the block are found.
+    public let tracking: DirtyTracking
     private let untouched: Atomic<Bool>
 
     /// Wraps memory as a block of `byteCount` bytes.
@@ -26,6 +28,17 @@ public final class RAMBlock: Sendable {
         self.mapping = mapping
         untouched = Atomic(isZeroed)
         dirtyLog = DirtyLog(pageCount: byteCount.pageCountRoundedUp)
+        tracking = DirtyTracking(dirtyLog, mapping)
+    }
+
+    /// Another name for the memory of `other`: writers of either are found through both.
+    private init(id: String, sharing other: RAMBlock) {
+        self.id = id
+        byteCount = other.byteCount
+        mapping = other.mapping
+        untouched = Atomic(other.takeUntouched())
+        dirtyLog = other.dirtyLog
+        tracking = other.tracking
     }
 
     /// Makes a block of fresh anonymous memory, huge pages behind it where the kernel has them.
@@ -43,7 +56,7 @@ public final class RAMBlock: Sendable {
         let mapping = try backend.allocate()
         let zeroed =
             switch backend.kind {
-            case .ram, .memfd: true
+            case .ram, .memfd, .hugetlb: true
             case .file: false
             }
         self.init(
@@ -56,8 +69,7 @@ public final class RAMBlock: Sendable {
 
     /// The same memory under another name in the stream.
     public func named(_ id: String) -> RAMBlock {
-        if id == self.id { return self }
-        return RAMBlock(id: id, byteCount: byteCount, mapping: mapping, isZeroed: takeUntouched())
+        id == self.id ? self : RAMBlock(id: id, sharing: self)
     }
 
     /// Says that the memory is about to get content.
@@ -86,6 +98,16 @@ public final class RAMBlock: Sendable {
 
     /// First byte of the block.
     public var base: UnsafeMutableRawPointer { unsafe mapping.base }
+
+    /// The file or memfd behind memory that other processes can map; nil for private memory.
+    public var shareableDescriptor: OwnedDescriptorBox? {
+        mapping.sharing == .shared ? mapping.descriptor : nil
+    }
+
+    /// Whether the memory is a file by path, mapped so that all who have it see each other's writes.
+    ///
+    /// QEMU: memory that `x-ignore-shared` leaves out.
+    public var isSharedFile: Bool { mapping.sharing == .shared && mapping.path != nil }
 
     /// A 64-bit digest of the whole content; equal memory gives equal digests.
     ///

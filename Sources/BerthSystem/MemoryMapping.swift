@@ -12,6 +12,14 @@ public final class MemoryMapping: Sendable {
         case shared
     }
 
+    /// What kind of pages a memfd is made of.
+    public enum Pages: Sendable, Equatable {
+        /// The host's normal pages.
+        case normal
+        /// Pages from the pool of huge pages (hugetlb); nil is the host's default size.
+        case hugetlb(byteCount: Int?)
+    }
+
     /// How the memory behind a mapping is to be had.
     public struct Options: Sendable {
         /// Ask for huge pages (`MADV_HUGEPAGE`); a wish, not an error where there are none.
@@ -45,18 +53,43 @@ public final class MemoryMapping: Sendable {
     public let byteCount: Int
     /// Whether writes go to a file or memfd that others can see.
     public let sharing: Sharing
+    /// Bytes in each page: the host's page, or the huge page of hugetlb memory.
+    public let pageByteCount: Int
+    /// The file or memfd behind the memory; nil for anonymous memory.
+    ///
+    /// Always the same open file: duplicates are no opens of their own, which a lease counts.
+    public let descriptor: OwnedDescriptorBox?
+    /// Where in that file the mapping begins, in bytes.
+    public let fileOffset: UInt64
+    /// The path by which that file was opened; nil for a memfd and for anonymous memory.
+    public let path: String?
 
     // SAFETY (nonisolated(unsafe) above): the pointer itself never changes. Who may touch the bytes
     // when is for the owner of the mapping to say: guest memory is written by many threads.
 
-    private init(base: UnsafeMutableRawPointer, byteCount: Int, sharing: Sharing) {
+    private init(base: UnsafeMutableRawPointer, byteCount: Int, _ source: Source) {
         unsafe self.base = base
         self.byteCount = byteCount
-        self.sharing = sharing
+        sharing = source.sharing
+        pageByteCount = source.pageByteCount
+        descriptor = source.descriptor
+        fileOffset = source.offset
+        path = source.path
     }
 
     deinit {
-        unsafe munmap(base, byteCount)
+        unsafe munmap(base, pages.count)
+    }
+
+    /// What is mapped.
+    private struct Source {
+        var sharing: Sharing
+        var descriptor: OwnedDescriptorBox?
+        var offset: UInt64 = 0
+        var path: String?
+        var pageByteCount = MemoryMapping.hostPageByteCount
+        /// How messages name it.
+        var name: String
     }
 
     /// Maps fresh zeros that only this process sees.
@@ -67,36 +100,53 @@ public final class MemoryMapping: Sendable {
         byteCount: Int,
         options: Options = Options()
     ) throws(SystemCallError) -> MemoryMapping {
-        try map(byteCount, sharing: .private, options, descriptor: -1, offset: 0, "memory")
+        try map(byteCount, Source(sharing: .private, name: "memory"), options)
     }
 
     /// Maps a memfd of its own: memory that can be handed to another process.
     ///
     /// - Parameters:
     ///   - name: shows in `/proc/PID/maps`.
-    ///   - byteCount: more than 0.
-    /// - Returns: the mapping and the memfd behind it.
-    /// - Throws: `SystemCallError` for `memfd_create`, `ftruncate`, `mmap` or `madvise`.
+    ///   - byteCount: more than 0; the memfd is rounded up to whole pages.
+    ///   - kind: huge pages are set aside for all of it; there must be enough of them.
+    /// - Returns: the mapping, which has the memfd as its descriptor.
+    /// - Throws: `SystemCallError` for `memfd_create` (`EINVAL`, `ENODEV` and `ENOSYS` for huge
+    ///   pages that the kernel doesn't have), `ftruncate`, `mmap` (`ENOMEM`) or `allocate`.
     public static func memfd(
         name: String,
         byteCount: Int,
         sharing: Sharing = .shared,
+        pages kind: Pages = .normal,
         options: Options = Options()
-    ) throws(SystemCallError) -> (mapping: MemoryMapping, descriptor: OwnedDescriptorBox) {
+    ) throws(SystemCallError) -> MemoryMapping {
+        var flags = berth_MFD_CLOEXEC
+        if case .hugetlb(let pageByteCount) = kind {
+            flags |= berth_MFD_HUGETLB
+            if let pageByteCount {
+                guard pageByteCount > 0, pageByteCount.nonzeroBitCount == 1 else {
+                    throw SystemCall.failure("memfd_create", name, EINVAL)
+                }
+                // The size's logarithm, in the bits that MFD_HUGE_SHIFT says.
+                flags |= CUnsignedInt(pageByteCount.trailingZeroBitCount) << 26
+            }
+        }
         let raw = try SystemCall.check("memfd_create", name) {
-            unsafe berth_memfd_create(name, berth_MFD_CLOEXEC)
+            unsafe berth_memfd_create(name, flags)
         }
         let descriptor = OwnedDescriptor(raw)
-        try SystemCall.check("ftruncate", name) { ftruncate(raw, off_t(byteCount)) }
-        let mapping = try map(
+        let pageByteCount = try Self.pageByteCount(of: raw, name)
+        let rounded = try roundedUp(byteCount, to: pageByteCount, name)
+        try SystemCall.check("ftruncate", name) { ftruncate(raw, off_t(rounded)) }
+        return try map(
             byteCount,
-            sharing: sharing,
-            options,
-            descriptor: raw,
-            offset: 0,
-            name
+            Source(
+                sharing: sharing,
+                descriptor: OwnedDescriptorBox(descriptor),
+                pageByteCount: pageByteCount,
+                name: name
+            ),
+            options
         )
-        return (mapping, OwnedDescriptorBox(descriptor))
     }
 
     /// Maps a part of an open file.
@@ -104,11 +154,11 @@ public final class MemoryMapping: Sendable {
     /// The file must be long enough: touching a page behind its end kills the process (SIGBUS).
     ///
     /// - Parameters:
-    ///   - descriptor: the file; it may be closed afterwards.
-    ///   - offset: a multiple of the host's page.
+    ///   - descriptor: the file; a duplicate is kept.
+    ///   - offset: a multiple of the file's page.
     ///   - byteCount: more than 0.
     ///   - path: how messages name the file.
-    /// - Throws: `SystemCallError` for `mmap` or `madvise`.
+    /// - Throws: `SystemCallError` for `dup`, `fstatfs`, `mmap` or `allocate`.
     public static func file(
         _ descriptor: borrowing OwnedDescriptor,
         offset: UInt64,
@@ -117,22 +167,32 @@ public final class MemoryMapping: Sendable {
         options: Options = Options(),
         path: String
     ) throws(SystemCallError) -> MemoryMapping {
-        guard let offset = off_t(exactly: offset) else {
-            throw SystemCall.failure("mmap", path, EINVAL)
-        }
-        return try map(
+        try map(
             byteCount,
-            sharing: sharing,
-            options,
-            descriptor: descriptor.raw,
-            offset: offset,
-            path
+            Source(
+                sharing: sharing,
+                descriptor: OwnedDescriptorBox(try descriptor.duplicate()),
+                offset: offset,
+                path: path,
+                pageByteCount: try pageByteCount(of: descriptor.raw, path),
+                name: path
+            ),
+            options
         )
     }
+
+    /// Whether the memory is made of pages from the pool of huge pages.
+    public var isHugetlb: Bool { pageByteCount != Self.hostPageByteCount }
 
     /// The whole mapping as a buffer.
     public var bytes: UnsafeMutableRawBufferPointer {
         unsafe UnsafeMutableRawBufferPointer(start: base, count: byteCount)
+    }
+
+    /// The same up to the end of the last page, as calls into the kernel want it.
+    public var pages: UnsafeRawBufferPointer {
+        let count = (byteCount + pageByteCount - 1) / pageByteCount * pageByteCount
+        return unsafe UnsafeRawBufferPointer(start: base, count: count)
     }
 
     /// Gives pages back, so that they cost no memory and read as zeros (or, in a private mapping of
@@ -154,45 +214,51 @@ public final class MemoryMapping: Sendable {
 
     private static func map(
         _ byteCount: Int,
-        sharing: Sharing,
-        _ options: Options,
-        descriptor: CInt,
-        offset: off_t,
-        _ operand: String
+        _ source: Source,
+        _ options: Options
     ) throws(SystemCallError) -> MemoryMapping {
-        let (padded, overflow) = byteCount.addingReportingOverflow(hugePageByteCount)
-        guard byteCount > 0, !overflow else { throw SystemCall.failure("mmap", operand, ENOMEM) }
+        let name = source.name
+        let alignment = max(hugePageByteCount, source.pageByteCount)
+        let usedBytes = try roundedUp(byteCount, to: source.pageByteCount, name)
+        let (padded, overflow) = usedBytes.addingReportingOverflow(alignment)
+        guard !overflow else { throw SystemCall.failure("mmap", name, ENOMEM) }
+        guard let offset = off_t(exactly: source.offset) else {
+            throw SystemCall.failure("mmap", name, EINVAL)
+        }
         // Reserve more than enough, map the aligned part over it and give back what sticks out.
         let noAccess = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
         let reserved = unsafe mmap(nil, padded, PROT_NONE, noAccess, -1, 0)
         guard let reserved = unsafe reserved, unsafe reserved != MAP_FAILED else {
-            throw SystemCall.failure("mmap", operand, Glibc.errno)
+            throw SystemCall.failure("mmap", name, Glibc.errno)
         }
-        let base = unsafe reserved.alignedUp(toMultipleOf: hugePageByteCount)
+        let base = unsafe reserved.alignedUp(toMultipleOf: alignment)
         let protection = PROT_READ | (options.isWritable ? PROT_WRITE : 0)
-        var flags = sharing == .shared ? MAP_SHARED : MAP_PRIVATE
-        // Guest memory is often larger than what is free: it is paid for when it is touched.
-        flags |= MAP_FIXED | (options.isPreallocated ? 0 : MAP_NORESERVE)
-        if descriptor == -1 { flags |= MAP_ANONYMOUS }
-        let mapped = unsafe mmap(base, byteCount, protection, flags, descriptor, offset)
+        var flags = source.sharing == .shared ? MAP_SHARED : MAP_PRIVATE
+        flags |= MAP_FIXED
+        // Guest memory is often larger than what is free: it is paid for when it is touched. Not so
+        // huge pages: a touch of one that can't be had would kill the process.
+        let isHugetlb = source.pageByteCount != hostPageByteCount
+        if !options.isPreallocated, !isHugetlb { flags |= MAP_NORESERVE }
+        if source.descriptor == nil { flags |= MAP_ANONYMOUS }
+        let raw = source.descriptor?.raw ?? -1
+        let mapped = unsafe mmap(base, usedBytes, protection, flags, raw, offset)
         guard unsafe mapped == base else {
             let code = Glibc.errno
             unsafe munmap(reserved, padded)
-            throw SystemCall.failure("mmap", operand, code)
+            throw SystemCall.failure("mmap", name, code)
         }
-        let usedBytes = (byteCount + hostPageByteCount - 1) / hostPageByteCount * hostPageByteCount
         if unsafe base > reserved { unsafe munmap(reserved, base - reserved) }
         let tail = unsafe base + usedBytes
         let end = unsafe reserved + padded
         if unsafe end > tail { unsafe munmap(tail, end - tail) }
 
-        let mapping = unsafe MemoryMapping(base: base, byteCount: byteCount, sharing: sharing)
+        let mapping = unsafe MemoryMapping(base: base, byteCount: byteCount, source)
         if options.hugePages {
             // Refused where the kernel has none, and for most files: small pages do as well.
-            _ = unsafe madvise(base, byteCount, berth_MADV_HUGEPAGE)
+            _ = unsafe madvise(base, usedBytes, berth_MADV_HUGEPAGE)
         }
         if options.isPreallocated {
-            try SystemCall.check("allocate", operand) {
+            try SystemCall.check("allocate", name) {
                 unsafe madvise(
                     base,
                     usedBytes,
@@ -201,5 +267,24 @@ public final class MemoryMapping: Sendable {
             }
         }
         return mapping
+    }
+
+    private static func roundedUp(
+        _ byteCount: Int,
+        to pageByteCount: Int,
+        _ name: String
+    ) throws(SystemCallError) -> Int {
+        let (sum, overflow) = byteCount.addingReportingOverflow(pageByteCount - 1)
+        guard byteCount > 0, !overflow else { throw SystemCall.failure("mmap", name, ENOMEM) }
+        return sum / pageByteCount * pageByteCount
+    }
+
+    /// The size of the pages that a mapping of a file is made of.
+    private static func pageByteCount(
+        of raw: CInt,
+        _ name: String
+    ) throws(SystemCallError) -> Int {
+        let size = try SystemCall.check("fstatfs", name) { berth_hugetlb_page_size(raw) }
+        return size > 0 ? Int(size) : hostPageByteCount
     }
 }

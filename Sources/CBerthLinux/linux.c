@@ -5,15 +5,18 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/userfaultfd.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,6 +153,8 @@ ssize_t berth_pagemap_scan(
 }
 
 int berth_probe_lease(int fd) {
+    if (fcntl(fd, F_SETSIG, SIGURG) < 0)
+        return -1;
     if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
         return -1;
     return fcntl(fd, F_SETLEASE, F_UNLCK);
@@ -173,6 +178,13 @@ int berth_fallocate(int fd, int mode, int64_t offset, int64_t count) {
 
 int berth_block_device_size(int fd, uint64_t *byte_count) {
     return ioctl(fd, BLKGETSIZE64, byte_count);
+}
+
+int64_t berth_hugetlb_page_size(int fd) {
+    struct statfs status;
+    if (fstatfs(fd, &status) < 0)
+        return -1;
+    return status.f_type == HUGETLBFS_MAGIC ? status.f_bsize : 0;
 }
 
 pid_t berth_thread_id(void) { return gettid(); }

@@ -27,9 +27,9 @@ struct DescriptorPassingTests {
     func `descriptors arrive open, in order and close-on-exec`(_ count: Int) throws {
         let pair = try Sockets.pair()
         let files = try (0..<count).map { index in
-            let (mapping, box) = try MemoryMapping.memfd(name: "f", byteCount: 4096)
+            let mapping = try MemoryMapping.memfd(name: "f", byteCount: 4096)
             mapping.bytes[0] = UInt8(index)
-            return box
+            return try #require(mapping.descriptor)
         }
         #expect(try send(pair.first.raw, "x", files.compactMap(\.raw)) == 1)
         var received = ReceivedDescriptors()

@@ -29,8 +29,8 @@ struct MemoryMappingTests {
     }
 
     @Test func `two mappings of a memfd share their bytes`() throws {
-        let (first, descriptor) = try MemoryMapping.memfd(name: "test", byteCount: 2 * page)
-        let copy = try descriptor.duplicate()
+        let first = try MemoryMapping.memfd(name: "test", byteCount: 2 * page)
+        let copy = try #require(first.descriptor).duplicate()
         let second = try MemoryMapping.file(
             copy,
             offset: UInt64(page),
@@ -60,8 +60,8 @@ struct MemoryMappingTests {
     }
 
     @Test func `a file offset that is no multiple of a page is an error`() throws {
-        let (_, descriptor) = try MemoryMapping.memfd(name: "test", byteCount: 2 * page)
-        let copy = try descriptor.duplicate()
+        let memory = try MemoryMapping.memfd(name: "test", byteCount: 2 * page)
+        let copy = try #require(memory.descriptor).duplicate()
         for offset in [1, UInt64.max] {
             #expect(throws: SystemCallError(call: "mmap", operand: "x", errno: .invalidArgument)) {
                 _ = try MemoryMapping.file(
@@ -82,7 +82,7 @@ struct MemoryMappingTests {
         let mapping =
             switch sharing {
             case .private: try MemoryMapping.anonymous(byteCount: 4 * page)
-            case .shared: try MemoryMapping.memfd(name: "test", byteCount: 4 * page).mapping
+            case .shared: try MemoryMapping.memfd(name: "test", byteCount: 4 * page)
             }
         for index in mapping.bytes.indices { mapping.bytes[index] = 9 }
         try mapping.discard(page..<(3 * page))

@@ -59,7 +59,8 @@ ssize_t berth_pagemap_scan(
     int pagemap, uint64_t start, uint64_t end, uint64_t categories, int rearms,
     struct berth_page_range *ranges, size_t capacity, uint64_t *walked);
 
-// A lease that only holds if nobody else has the file open (F_SETLEASE), taken and given back.
+// A lease that only holds if nobody else has the file open (F_SETLEASE), taken and given back. Who
+// opens the file just then makes the kernel send a signal: SIGURG, which is ignored, not SIGIO.
 int berth_probe_lease(int fd);
 
 // Descriptors.
@@ -70,6 +71,8 @@ int berth_memfd_create(const char *name, unsigned int flags);
 int berth_pipe2(int ends[2], int flags);
 int berth_fallocate(int fd, int mode, int64_t offset, int64_t count);
 int berth_block_device_size(int fd, uint64_t *byte_count);
+// The size of the pages of a hugetlbfs file or hugetlb memfd; 0 for any other file.
+int64_t berth_hugetlb_page_size(int fd);
 
 // Threads and children.
 pid_t berth_thread_id(void);
