@@ -10,8 +10,25 @@ import Testing
         return copy
     }
 
-    /// The code's inverse, written from its description.
-    private func difference(from old: [UInt8], to new: [UInt8]) -> [UInt8] {
+    private func difference(
+        from old: [UInt8],
+        to new: [UInt8],
+        room: Int = 4096
+    ) -> [UInt8]? {
+        var delta = [UInt8](repeating: 0xee, count: room + 8)
+        let count = delta.withUnsafeMutableBytes { delta in
+            old.withUnsafeBytes { old in
+                new.withUnsafeBytes { new in
+                    XBZRLE.encode(from: old, to: new, into: .init(rebasing: delta[..<room]))
+                }
+            }
+        }
+        #expect(delta.suffix(8).allSatisfy { $0 == 0xee }, "nothing behind the room is touched")
+        return count.map { Array(delta.prefix($0)) }
+    }
+
+    /// The same, written byte by byte from the code's description.
+    private func plainDifference(from old: [UInt8], to new: [UInt8]) -> [UInt8] {
         var delta: [UInt8] = []
         var index = 0
         while index < new.count {
@@ -49,16 +66,62 @@ import Testing
         #expect(try apply([], to: page) == page)
     }
 
+    @Test func `writes what QEMU wrote`() throws {
+        let old: [UInt8] = Array(repeating: 0x11, count: 4096)
+        var new = old
+        new.replaceSubrange(0x10..<0x12, with: [0x8c, 0x3e])
+        new.replaceSubrange(0x800..<0x802, with: [0x47, 0x0b])
+        let expected = try HexVector.load("xbzrle/page")
+        #expect(difference(from: old, to: new) == expected)
+    }
+
     @Test func `differences of random pages lead from one to the other`() throws {
         var generator = SeededGenerator()
-        for round in 0..<200 {
-            let old = (0..<4096).map { _ in UInt8.random(in: 0...3, using: &generator) }
-            let odds = [1, 40, 2000][round % 3]
+        for round in 0..<300 {
+            // Sizes that aren't whole words too, at addresses that aren't.
+            let count = round % 2 == 0 ? 4096 : Int.random(in: 0...200, using: &generator)
+            let old = (0..<count).map { _ in UInt8.random(in: 0...3, using: &generator) }
+            let odds = [1, 3, 40, 2000][round % 4]
             let new = old.map { byte in
-                Int.random(in: 0..<odds, using: &generator) == 0 ? byte ^ 0xff : byte
+                Int.random(in: 0..<odds, using: &generator) == 0
+                    ? byte ^ UInt8.random(in: 0...255, using: &generator) : byte
             }
-            let delta = difference(from: old, to: new)
+            let delta = try #require(difference(from: old, to: new, room: 3 * count + 8))
+            #expect(delta == plainDifference(from: old, to: new), "seed \(generator.seed)")
             #expect(try apply(delta, to: old) == new, "BERTH_TEST_SEED=\(generator.seed)")
+        }
+    }
+
+    @Test func `edits of every length and place lead from one page to the other`() throws {
+        let old = (0..<4096).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        for length in [1, 2, 7, 8, 9, 31, 33, 127, 128, 129, 4000] {
+            for start in [0, 1, 7, 8, 127, 128, 4096 - length] where start + length <= 4096 {
+                var new = old
+                for index in start..<start + length { new[index] ^= 0x55 }
+                let delta = try #require(difference(from: old, to: new))
+                #expect(delta == plainDifference(from: old, to: new))
+                #expect(try apply(delta, to: old) == new)
+            }
+        }
+    }
+
+    @Test func `equal pages have no difference`() {
+        let page = (0..<4096).map { UInt8(truncatingIfNeeded: $0) }
+        #expect(difference(from: page, to: page, room: 0) == [])
+    }
+
+    @Test func `a difference that doesn't fit is none`() throws {
+        var generator = SeededGenerator()
+        for round in 0..<100 {
+            let old = [UInt8](repeating: 0, count: 4096)
+            let odds = [1, 2, 50][round % 3]
+            let new = old.map { _ in
+                UInt8(Int.random(in: 0..<odds, using: &generator) == 0 ? 1 : 0)
+            }
+            let delta = plainDifference(from: old, to: new)
+            #expect(difference(from: old, to: new, room: delta.count) == delta)
+            let less = Int.random(in: 0..<delta.count, using: &generator)
+            #expect(difference(from: old, to: new, room: less) == nil, "\(generator.seed)")
         }
     }
 

@@ -1,17 +1,9 @@
 public import BerthMemory
 
-/// Sends the dirty pages of a RAM block to a sink, as runs that share a fate.
-public struct GuestScanner {
+/// Sends pages to a sink, as runs that share a fate.
+public struct GuestScanner: PageSender {
     /// Whether zero pages are told from others; parameter `zero-page-detection` other than none.
     public let detectsZeroPages: Bool
-
-    /// What a call of `send` did.
-    public struct Outcome: Sendable {
-        /// Pages sent as zero.
-        public var zeroPageCount = 0
-        /// Pages sent with content.
-        public var dataPageCount = 0
-    }
 
     /// 1 MiB: a written run this long is at the file system's limit, and still in the cache that
     /// the scan has just warmed.
@@ -22,13 +14,7 @@ public struct GuestScanner {
         self.detectsZeroPages = detectsZeroPages
     }
 
-    /// Sends pages of `block` whose bits are set, clears those bits, and stops after `limit` pages.
-    ///
-    /// - Parameters:
-    ///   - index: the block's index in the stream's list.
-    ///   - dirty: the block's bitmap.
-    ///   - page: where to go on; moved past the last page sent, to the end if none is left.
-    ///   - limit: number of pages after which to return, so that the caller can look around.
+    /// See `PageSender`.
     public func send(
         _ block: RAMBlock,
         index: Int,
@@ -36,9 +22,9 @@ public struct GuestScanner {
         from page: inout Int,
         limit: Int,
         to sink: any PageSink
-    ) throws(StreamError) -> Outcome {
-        var outcome = Outcome()
-        while outcome.zeroPageCount + outcome.dataPageCount < limit {
+    ) throws(StreamError) -> SentPages {
+        var sent = SentPages()
+        while sent.count < limit {
             guard let run = dirty.nextRun(from: page, limit: Self.runPageCount) else {
                 page = block.pageCount
                 break
@@ -46,40 +32,58 @@ public struct GuestScanner {
             // Cleared before the pages are read: a write from now on marks them again.
             dirty.set(run, to: false)
             page = run.upperBound
-            try send(block, index, run, to: sink, &outcome)
+            let offset = run.lowerBound * targetPageByteCount
+            sent += unsafe try send(
+                block.base + offset,
+                byteCount: run.count * targetPageByteCount,
+                block: index,
+                offset: offset,
+                to: sink
+            )
         }
-        return outcome
+        return sent
     }
 
-    private func send(
-        _ block: RAMBlock,
-        _ index: Int,
-        _ pages: Range<Int>,
-        to sink: any PageSink,
-        _ outcome: inout Outcome
-    ) throws(StreamError) {
-        var page = pages.lowerBound
-        while page < pages.upperBound {
-            let base = unsafe block.base + page * targetPageByteCount
+    /// Sends pages that lie anywhere in memory.
+    ///
+    /// A caller that wants the memory back calls the sink's `settle` first.
+    ///
+    /// - Parameters:
+    ///   - base: page-aligned, at least `byteCount` readable bytes.
+    ///   - byteCount: a multiple of the page size.
+    ///   - block: index of the block in the stream's list.
+    ///   - offset: where the pages belong in the block.
+    public func send(
+        _ base: UnsafeMutableRawPointer,
+        byteCount: Int,
+        block: Int,
+        offset: Int,
+        to sink: any PageSink
+    ) throws(StreamError) -> SentPages {
+        var sent = SentPages()
+        var done = 0
+        while done < byteCount {
+            let source = unsafe base + done
+            let pageCount = (byteCount - done).pageCountRoundedUp
             let fate =
                 detectsZeroPages
-                ? unsafe leadingFate(of: base, pageCount: pages.upperBound - page)
-                : PageFate(isZero: false, pageCount: pages.upperBound - page)
-            let offset = page * targetPageByteCount
-            let byteCount = fate.pageCount * targetPageByteCount
+                ? unsafe leadingFate(of: source, pageCount: pageCount)
+                : PageFate(isZero: false, pageCount: pageCount)
+            let runByteCount = fate.pageCount * targetPageByteCount
             if fate.isZero {
-                try sink.zero(block: index, offset: offset, byteCount: byteCount)
-                outcome.zeroPageCount += fate.pageCount
+                try sink.zero(block: block, offset: offset + done, byteCount: runByteCount)
+                sent.zeroCount += fate.pageCount
             } else {
                 unsafe try sink.write(
-                    block: index,
-                    offset: offset,
-                    from: base,
-                    byteCount: byteCount
+                    block: block,
+                    offset: offset + done,
+                    from: source,
+                    byteCount: runByteCount
                 )
-                outcome.dataPageCount += fate.pageCount
+                sent.dataCount += fate.pageCount
             }
-            page += fate.pageCount
+            done += runByteCount
         }
+        return sent
     }
 }

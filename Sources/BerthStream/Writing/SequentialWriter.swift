@@ -65,37 +65,23 @@ public final class SequentialWriter: GuestWriter {
             guard var page = unsafe piece.iov_base else { continue }
             let end = unsafe page + piece.iov_len
             while unsafe page < end {
-                if run.block == currentBlock {
-                    unsafe try output.putPage(
-                        word: RAMWord(offset: UInt64(offset), flags: [.page, .continues]).rawValue,
-                        page: page,
-                        byteCount: targetPageByteCount
-                    )
-                } else {
-                    try beginBlock(run.block, offset: offset, flags: .page)
-                    unsafe try output.putPage(page, byteCount: targetPageByteCount)
-                }
+                try beginRecord(run.block, offset: offset, flags: .page)
+                unsafe try output.putPage(page, byteCount: targetPageByteCount)
                 offset += targetPageByteCount
                 unsafe page += targetPageByteCount
             }
         }
     }
 
-    /// Hands everything to the channel.
+    /// Lets go of the pages: whatever refers to their memory is handed to the channel.
     public func settle() throws(StreamError) {
-        try output.flush()
+        try output.settle()
     }
 
     /// Writes a record of nine bytes for each page.
     public func zero(block: Int, offset: Int, byteCount: Int) throws(StreamError) {
         for page in stride(from: offset, to: offset + byteCount, by: targetPageByteCount) {
-            if block == currentBlock {
-                try output.put(
-                    RAMWord(offset: UInt64(page), flags: [.zero, .continues]).rawValue
-                )
-            } else {
-                try beginBlock(block, offset: page, flags: .zero)
-            }
+            try beginRecord(block, offset: page, flags: .zero)
             try output.put(UInt8(0))
         }
     }
@@ -111,6 +97,42 @@ public final class SequentialWriter: GuestWriter {
         unsafe bytes.append(contentsOf: delta.bytes)
         try output.put(bytes)
         currentBlock = delta.block
+    }
+
+    /// Writes the record of one page whose memory changes as soon as this returns.
+    func write(
+        copyOf page: UnsafeRawBufferPointer,
+        _ block: Int,
+        _ offset: Int
+    ) throws(StreamError) {
+        try beginRecord(block, offset: offset, flags: .page)
+        unsafe try output.put(copyOf: page)
+    }
+
+    /// Writes the record of a difference that was made here.
+    ///
+    /// - Returns: bytes of the record without its word.
+    func write(
+        delta: UnsafeRawBufferPointer,
+        _ block: Int,
+        _ offset: Int
+    ) throws(StreamError) -> Int {
+        let start = output.position
+        try beginRecord(block, offset: offset, flags: .xbzrle)
+        let count = delta.count
+        try output.put(XBZRLEHeader.mark)
+        try output.put(UInt8(truncatingIfNeeded: count >> 8))
+        try output.put(UInt8(truncatingIfNeeded: count))
+        unsafe try output.put(copyOf: delta)
+        return Int(output.position - start) - RAMWord.byteCount
+    }
+
+    @inline(__always)
+    private func beginRecord(_ block: Int, offset: Int, flags: RAMFlags) throws(StreamError) {
+        guard block == currentBlock else {
+            return try beginBlock(block, offset: offset, flags: flags)
+        }
+        try output.put(RAMWord(offset: UInt64(offset), flags: flags.union(.continues)).rawValue)
     }
 
     private func beginBlock(_ block: Int, offset: Int, flags: RAMFlags) throws(StreamError) {

@@ -62,19 +62,18 @@ public final class StreamOutput {
         }
     }
 
-    /// Appends one page record: the word, then the page that lies at `page`.
-    ///
-    /// The page is read when the vector leaves, at the latest at the next `flush`.
-    public func putPage(
-        word: UInt64,
-        page: UnsafeMutableRawPointer,
-        byteCount: Int
-    ) throws(StreamError) {
-        try put(word)
-        unsafe try append(page, byteCount)
+    /// Appends bytes, at most a page and a few, by copying them: their memory may change at once.
+    public func put(copyOf bytes: UnsafeRawBufferPointer) throws(StreamError) {
+        let count = bytes.count
+        _ = try reserve(count)
+        unsafe UnsafeMutableRawBufferPointer(rebasing: arena[arenaCount...])
+            .copyMemory(from: bytes)
+        commit(count)
     }
 
-    /// Appends a page without a word before it; see above.
+    /// Appends a page that lies at `page`.
+    ///
+    /// It is read when the vector leaves, at the latest at the next `flush` or `settle`.
     public func putPage(_ page: UnsafeMutableRawPointer, byteCount: Int) throws(StreamError) {
         unsafe try append(page, byteCount)
     }
@@ -85,10 +84,7 @@ public final class StreamOutput {
         _ byteCount: Int
     ) throws(StreamError) {
         guard !copiesPages else {
-            _ = try reserve(byteCount)
-            unsafe UnsafeMutableRawBufferPointer(rebasing: arena[arenaCount...])
-                .copyMemory(from: UnsafeRawBufferPointer(start: page, count: byteCount))
-            return commit(byteCount)
+            return unsafe try put(copyOf: UnsafeRawBufferPointer(start: page, count: byteCount))
         }
         _ = try reserve(0)
         unsafe vector[vectorCount] = iovec(iov_base: page, iov_len: byteCount)
@@ -119,6 +115,14 @@ public final class StreamOutput {
         vectorCount = 0
         arenaCount = 0
         pendingByteCount = 0
+    }
+
+    /// Lets go of the pages that were put so far: their memory may be used again.
+    ///
+    /// For a file nothing is to do, as pages were copied.
+    public func settle() throws(StreamError) {
+        guard !copiesPages else { return }
+        try flush()
     }
 
     /// Hands to the channel what must go for the arena and the vector to have room.
