@@ -1,6 +1,5 @@
 import BerthMemory
 import BerthSystem
-import BerthTestSupport
 import Glibc
 import Testing
 

@@ -139,6 +139,25 @@ struct ExternalPeerTests {
     }
 
     @Test
+    func `can't track a process of another pid namespace`() throws {
+        let guest = try ExternalGuest()
+        let peer = try FakePeer(guest)
+        let memory = SharedMemory(
+            byteCount: guest.block.byteCount,
+            file: ProcessMappings.FileRange(file: "00:01 1", offset: 0, isShared: true)
+        )
+        // The kernel says 0 where it has no number for the process.
+        #expect(throws: PeerFault.untrackable("it lives in another pid namespace")) {
+            try PeerDirtySource(
+                processID: 0,
+                address: UInt64(UInt(bitPattern: peer.mapping.base)),
+                memory: memory,
+                userfaultfd: try OwnedDescriptor.duplicate(of: STDERR_FILENO)
+            )
+        }
+    }
+
+    @Test
     func `says so when a peer doesn't pause, and lets it go on`() throws {
         let guest = try ExternalGuest()
         let peer = try FakePeer(guest)
