@@ -124,6 +124,18 @@ struct ExternalPeerTests {
     }
 
     @Test(.tracksPeers)
+    func `takes a mapping that the kernel lists in several pieces`() throws {
+        let guest = try ExternalGuest()
+        let peer = try FakePeer(guest)
+        let page = peer.mapping.base + 16 * targetPageByteCount
+        try #require(mprotect(page, targetPageByteCount, PROT_READ) == 0)
+        let userfaultfd = try peer.register()
+        peer.send(peer.attachMessage(flags: 1), [userfaultfd.raw])
+        guest.wait(for: .paused)
+        #expect(guest.port.status.isTracked)
+    }
+
+    @Test(.tracksPeers)
     func `refuses a mapping that the kernel does not watch`() throws {
         let guest = try ExternalGuest()
         let peer = try FakePeer(guest)

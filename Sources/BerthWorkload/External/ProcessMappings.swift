@@ -91,11 +91,13 @@ final class ProcessMappings: Sendable {
             if count == 0 { return }
             position += off_t(count)
             rest += buffer.prefix(count)
-            while let lineEnd = rest.firstIndex(of: UInt8(ascii: "\n")) {
-                let entry = Self.entry(String(decoding: rest[..<lineEnd], as: UTF8.self))
-                rest.removeSubrange(...lineEnd)
+            var lineStart = 0
+            while let lineEnd = rest[lineStart...].firstIndex(of: UInt8(ascii: "\n")) {
+                let entry = Self.entry(String(decoding: rest[lineStart..<lineEnd], as: UTF8.self))
                 if let entry, visit(entry) == .stop { return }
+                lineStart = lineEnd + 1
             }
+            rest.removeSubrange(..<lineStart)
         }
     }
 
