@@ -212,6 +212,37 @@ public final class MemoryMapping: Sendable {
         }
     }
 
+    /// Finds the parts of the file behind the mapping that have content; what lies between reads as
+    /// zeros.
+    ///
+    /// Unlike a look at the memory it allocates nothing. Where the file system can't tell, all of it
+    /// has content. Not for anonymous memory.
+    ///
+    /// - Parameters:
+    ///   - range: bytes from the base.
+    ///   - visit: is given ranges of bytes from the base, in order.
+    /// - Throws: `SystemCallError` for `lseek`.
+    public func visitFileData(
+        in range: Range<Int>,
+        _ visit: (Range<Int>) -> Void
+    ) throws(SystemCallError) {
+        guard let raw = descriptor?.raw, let origin = off_t(exactly: fileOffset) else { return }
+        let end = origin + off_t(range.upperBound)
+        var position = origin + off_t(range.lowerBound)
+        while position < end {
+            let (data, code) = SystemCall.uninterrupted { lseek(raw, position, berth_SEEK_DATA) }
+            // ENXIO: there is none from here to the end of the file.
+            if data == -1, code == ENXIO { return }
+            guard data != -1 else { throw SystemCall.failure("lseek", path ?? "memfd", code) }
+            guard data < end else { return }
+            let hole = try SystemCall.check("lseek", path ?? "memfd") {
+                lseek(raw, data, berth_SEEK_HOLE)
+            }
+            visit(Int(data - origin)..<Int(min(hole, end) - origin))
+            position = hole
+        }
+    }
+
     private static func map(
         _ byteCount: Int,
         _ source: Source,

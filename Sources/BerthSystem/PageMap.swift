@@ -21,6 +21,10 @@ public final class PageMap: Sendable {
         case writtenSinceLast
         /// It is backed by memory or swap: it may have content.
         case populated
+        /// It is in memory right now.
+        ///
+        /// Unlike `populated` it is never said of a page of a file that was only protected.
+        case present
     }
 
     private static let regionCapacity = 512
@@ -56,6 +60,7 @@ public final class PageMap: Sendable {
             switch question {
             case .writtenSinceLast: berth_PAGE_IS_WRITTEN
             case .populated: berth_PAGE_IS_PRESENT | berth_PAGE_IS_SWAPPED
+            case .present: berth_PAGE_IS_PRESENT
             }
         let rearms = question == .writtenSinceLast ? CInt(1) : 0
         let ranges = UnsafeMutableBufferPointer<berth_page_range>.allocate(

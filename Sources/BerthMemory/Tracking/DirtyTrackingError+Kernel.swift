@@ -14,7 +14,7 @@ extension DirtyTrackingError {
     }
 
     /// Why writes to `mapping` can't be held back.
-    init(snapshot error: SystemCallError, of mapping: MemoryMapping) {
+    init(snapshot error: SystemCallError, of mapping: MemoryMapping?) {
         self.init(
             "cannot hold back writes",
             error,
@@ -27,7 +27,7 @@ extension DirtyTrackingError {
     private init(
         _ attempt: String,
         _ error: SystemCallError,
-        _ mapping: MemoryMapping,
+        _ mapping: MemoryMapping?,
         release: String,
         instead: String
     ) {
@@ -50,7 +50,7 @@ extension DirtyTrackingError {
             )
         case ("userfaultfd", _) where error.has(EINVAL) && error.operand == "register memory":
             self.init(
-                "\(attempt): the kernel can't write-protect \(mapping.kindForMessages)",
+                "\(attempt): the kernel can't write-protect \(mapping?.kindForMessages ?? "this memory")",
                 hint: "use anonymous memory (memory-backend-ram), a memfd, hugetlb memory or a "
                     + "file on tmpfs, \(instead)"
             )

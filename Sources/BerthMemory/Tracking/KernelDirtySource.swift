@@ -87,9 +87,9 @@ extension Userfaultfd {
     ///
     /// In steps, because each keeps everybody else from having pages: a millisecond for 256 MiB.
     func forget(_ mapping: MemoryMapping) {
-        let pages = mapping.pages
+        let pages = unsafe mapping.pages
         let step = max(64 << 20, mapping.pageByteCount)
-        let count = unsafe pages.count
+        let count = pages.count
         for start in stride(from: 0, to: count, by: step) {
             let end = min(start + step, count)
             unsafe unregister(UnsafeRawBufferPointer(rebasing: pages[start..<end]))
