@@ -74,7 +74,7 @@ final class StreamRelay {
                 description: received.deviceState.description ?? []
             )
             if asksForVerdict {
-                try ReturnPath.awaitVerdict(on: target)
+                try ReturnPathReader(target).awaitVerdict()
             }
             progress?(received.progress)
             return received
@@ -94,7 +94,16 @@ final class StreamRelay {
 
 extension StreamRelay: StreamReceiver {
     /// Keeps it for the output; whether the layouts agree doesn't matter here.
+    ///
+    /// A stream without shared memory is refused: an image has to have all of it.
     func accept(_ configuration: ConfigurationSection) throws(StreamError) {
+        if configuration.capabilities.contains("x-ignore-shared") {
+            throw StreamError(
+                .unsupported,
+                "the stream leaves shared memory out (capability x-ignore-shared)",
+                hint: "turn x-ignore-shared off on the source and migrate again"
+            )
+        }
         self.configuration = configuration
         self.configuration.capabilities.removeAll { $0 == "mapped-ram" }
     }

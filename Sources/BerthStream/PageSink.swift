@@ -1,20 +1,6 @@
 import BerthWire
 public import Glibc
 
-/// A RAM block as a stream lists it.
-public struct StreamBlock: Sendable, Equatable {
-    /// Name of the block, 1 to 255 bytes.
-    public let name: String
-    /// Used length in bytes, a multiple of the target page size.
-    public let byteCount: Int
-
-    /// Describes a block.
-    public init(name: String, byteCount: Int) {
-        self.name = name
-        self.byteCount = byteCount
-    }
-}
-
 /// Contiguous pages of one block that have content.
 @safe
 public struct DataRun {
@@ -103,6 +89,8 @@ public protocol PageSink: AnyObject {
     ) -> UnsafeMutableRawBufferPointer?
 
     /// Lets go of every page given so far: their memory is about to be used again.
+    ///
+    /// Costs nothing where pages were taken at once.
     func settle() throws(StreamError)
 
     /// Notes that the memory given out for this range now has content.

@@ -17,9 +17,9 @@ public enum ReturnPathMessage: Equatable, Sendable {
     /// QEMU: MIG_RP_MSG_RECV_BITMAP.
     case receivedBitmap(block: String)
     /// Answer to `StreamCommand.postcopyResume`, value 1. QEMU: MIG_RP_MSG_RESUME_ACK.
-    case resumeAcknowledged(UInt32)
+    case resumeAck(UInt32)
     /// No device needs more precopy rounds. QEMU: MIG_RP_MSG_SWITCHOVER_ACK.
-    case switchoverAcknowledged
+    case switchoverAck
 
     /// The number that stands for the message on the wire.
     public var type: UInt16 {
@@ -29,8 +29,8 @@ public enum ReturnPathMessage: Equatable, Sendable {
         case .requestPages(.some, _, _): 3
         case .requestPages(nil, _, _): 4
         case .receivedBitmap: 5
-        case .resumeAcknowledged: 6
-        case .switchoverAcknowledged: 7
+        case .resumeAck: 6
+        case .switchoverAck: 7
         }
     }
 }
@@ -99,8 +99,8 @@ extension ReturnPathMessage {
             let block = type == 3 ? try name(&cursor, payload, from: start) : nil
             return .requestPages(block: block, start: first, byteCount: byteCount)
         case 5: return .receivedBitmap(block: try name(&cursor, payload, from: start))
-        case 6: return .resumeAcknowledged(try cursor.be32(payload, "resume value"))
-        default: return .switchoverAcknowledged
+        case 6: return .resumeAck(try cursor.be32(payload, "resume value"))
+        default: return .switchoverAck
         }
     }
 
@@ -126,7 +126,7 @@ extension ReturnPathMessage {
     public func encode(into output: inout [UInt8]) {
         var payload: [UInt8] = []
         switch self {
-        case .shut(let value), .pong(let value), .resumeAcknowledged(let value):
+        case .shut(let value), .pong(let value), .resumeAck(let value):
             payload.appendBigEndian(value)
         case .requestPages(let block, let start, let byteCount):
             payload.appendBigEndian(start)
@@ -136,7 +136,7 @@ extension ReturnPathMessage {
             }
         case .receivedBitmap(let block):
             payload.appendName(block)
-        case .switchoverAcknowledged:
+        case .switchoverAck:
             break
         }
         output.appendBigEndian(type)

@@ -132,6 +132,7 @@ final class StreamTestReceiver: StreamReceiver {
     var sections: [String] = []
     var early: [UInt8] = []
     var answers: [ReturnPathMessage] = []
+    var acknowledgesSwitchover = false
     /// Pages that came before early sections; nil if there were none of these.
     var pageCountBeforeEarly: UInt64?
     private var pageCount: UInt64 = 0

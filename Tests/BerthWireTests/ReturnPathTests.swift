@@ -9,8 +9,8 @@ import Testing
         .pong(1),
         .requestPages(block: "ram", start: 0x2000, byteCount: 4096),
         .requestPages(block: nil, start: 0x4000, byteCount: 4096),
-        .resumeAcknowledged(1),
-        .switchoverAcknowledged,
+        .resumeAck(1),
+        .switchoverAck,
         .shut(0),
     ]
 

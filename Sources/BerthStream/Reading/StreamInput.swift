@@ -117,6 +117,24 @@ public final class StreamInput {
         }
     }
 
+    /// Decodes one value if all of it is among the unread bytes; never reads.
+    ///
+    /// - Returns: nil if bytes are missing; what is there of the value stays unread.
+    public func decodeAvailable<Value>(
+        _ body: (inout WireCursor, Span<UInt8>) throws(WireError) -> Value
+    ) throws(StreamError) -> Value? {
+        var cursor = WireCursor(base: position)
+        do {
+            let bytes = unsafe unread.bindMemory(to: UInt8.self)
+            let value = try body(&cursor, unsafe bytes.span)
+            consume(cursor.offset)
+            return value
+        } catch {
+            if case .truncated = error { return nil }
+            throw StreamError(error)
+        }
+    }
+
     /// Goes on at another offset of a seekable channel.
     public func seek(to offset: UInt64) throws(StreamError) {
         if offset >= position, offset - position <= UInt64(available) {

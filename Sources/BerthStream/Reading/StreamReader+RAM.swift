@@ -244,12 +244,14 @@ extension StreamReader {
         } catch {
             throw StreamError(error)
         }
+        let optional: RAMBlockRecord.OptionalFields =
+            configuration.leavesOutSharedMemory ? .guestAddress : []
         var mapped: [MappedRAMHeader] = []
         var extents = MappedRAMExtents()
         while !budget.isComplete {
             let position = input.position
             let record = try input.decode("the list of blocks") { cursor, bytes throws(WireError) in
-                try RAMBlockRecord(decoding: &cursor, bytes)
+                try RAMBlockRecord(decoding: &cursor, bytes, optional: optional)
             }
             do {
                 try budget.account(for: record, at: position)
@@ -265,7 +267,13 @@ extension StreamReader {
                 )
             }
             blockIndexes[record.name] = blocks.count
-            blocks.append(StreamBlock(name: record.name, byteCount: count))
+            blocks.append(
+                StreamBlock(
+                    name: record.name,
+                    byteCount: count,
+                    guestAddress: record.guestAddress
+                )
+            )
             if isMapped {
                 mapped.append(try readMappedHeader(of: record, &extents))
             }

@@ -92,14 +92,8 @@ public final class StreamReader {
                 "the stream's target pages have 2^\(bits) bytes, Berth's have 2^12"
             )
         }
-        if configuration.capabilities.contains("x-ignore-shared") {
-            throw StreamError(
-                .unsupported,
-                "the stream leaves shared memory out (capability x-ignore-shared)",
-                hint: "turn x-ignore-shared off on the source and migrate again"
-            )
-        }
         isMapped = configuration.capabilities.contains("mapped-ram")
+        if isMapped { try configuration.refuseLeavingOutSharedMemory() }
         try receiver.accept(configuration)
     }
 
@@ -201,7 +195,12 @@ public final class StreamReader {
         let position = input.position
         switch command {
         case .openReturnPath:
+            guard !hasReturnPath else { break }
             hasReturnPath = true
+            if receiver.acknowledgesSwitchover {
+                // Before the PONG that the source asks for next, as QEMU does.
+                try receiver.answer(.switchoverAck)
+            }
         case .ping(let value):
             guard hasReturnPath else {
                 throw StreamError(.malformed, "a ping without a return path", at: position)

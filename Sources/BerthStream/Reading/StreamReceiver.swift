@@ -3,6 +3,9 @@ public import BerthWire
 /// Who takes a stream in: decides whether it fits and where its pages go.
 public protocol StreamReceiver: AnyObject {
     /// Judges the configuration section, before anything else is read.
+    ///
+    /// With the capability `x-ignore-shared` no page of memory that both ends share will come; who
+    /// can't take that refuses it here.
     func accept(_ configuration: ConfigurationSection) throws(StreamError)
 
     /// Judges the list of blocks and gives the sink for their pages.
@@ -22,10 +25,19 @@ public protocol StreamReceiver: AnyObject {
     /// Takes a message for the source; called only after the source opened the return path.
     func answer(_ message: ReturnPathMessage) throws(StreamError)
 
+    /// Whether a source is told at once, when it opens the return path, that nothing here needs
+    /// more rounds; capability `switchover-ack`.
+    var acknowledgesSwitchover: Bool { get }
+
     /// Notes that so many bytes of the stream and pages of its RAM are in.
     ///
     /// Called once per batch; a thrown error ends the load.
     func progressed(_ progress: StreamProgress) throws(StreamError)
+}
+
+extension StreamReceiver {
+    /// A source doesn't wait for it unless both ends were told to.
+    public var acknowledgesSwitchover: Bool { false }
 }
 
 /// How far a load is.

@@ -1,7 +1,10 @@
-/// Writes a guest as a stream: the steps of a save, in the order of these members.
+/// Writes a guest as a stream: the steps of a save.
 ///
 /// Between `begin` and `finish` pages come through `PageSink`, inside an iteration. A stream that
 /// was not finished never looks complete to a reader.
+///
+/// Pages come in any order and lie anywhere. They must stay as they are until `settle` returns if
+/// the caller needs them to arrive as they were at the time of `write`.
 public protocol GuestWriter: PageSink {
     /// The output, for its counters and for flushing at the end of a batch.
     var output: StreamOutput { get }
@@ -23,10 +26,25 @@ public protocol GuestWriter: PageSink {
     /// - Parameters:
     ///   - deviceSections: whole sections, with headers and footers.
     ///   - description: the JSON text of the vmdesc; may be empty.
-    func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError)
+    ///   - closesMemory: true after `beginCompletion`. False in a background snapshot, whose RAM
+    ///     section has no end: it follows the last `endIteration`.
+    func finish(
+        deviceSections: [UInt8],
+        description: [UInt8],
+        closesMemory: Bool
+    ) throws(StreamError)
 }
 
 extension GuestWriter {
+    /// Closes the RAM section after `beginCompletion`, and finishes.
+    public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
+        try finish(
+            deviceSections: deviceSections,
+            description: description,
+            closesMemory: true
+        )
+    }
+
     /// Opens one iteration of the RAM section.
     public func beginIteration() throws(StreamError) {
         try frame?.beginPart(isLast: false)

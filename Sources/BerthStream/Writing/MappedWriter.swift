@@ -51,6 +51,7 @@ public final class MappedWriter: GuestWriter {
         blocks: [StreamBlock],
         earlySections: [UInt8]
     ) throws(StreamError) {
+        try plan.configuration.refuseLeavingOutSharedMemory()
         var plan = plan
         if !plan.configuration.capabilities.contains("mapped-ram") {
             plan.configuration.capabilities.append("mapped-ram")
@@ -98,8 +99,16 @@ public final class MappedWriter: GuestWriter {
     /// See `GuestWriter`.
     ///
     /// The bitmaps are the last bytes that reach the file.
-    public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
-        try frame?.finish(deviceSections: deviceSections, description: description)
+    public func finish(
+        deviceSections: [UInt8],
+        description: [UInt8],
+        closesMemory: Bool
+    ) throws(StreamError) {
+        try frame?.finish(
+            deviceSections: deviceSections,
+            description: description,
+            closesMemory: closesMemory
+        )
         for region in regions {
             for index in 0..<region.present.partCount {
                 let bytes = region.present.bytes(ofPart: index)

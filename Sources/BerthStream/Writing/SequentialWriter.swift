@@ -40,10 +40,14 @@ public final class SequentialWriter: GuestWriter {
         self.frame = frame
         self.blocks = blocks
         try frame.begin(total: blocks.reduce(0) { $0 + UInt64($1.byteCount) })
+        let hasAddresses = plan.configuration.leavesOutSharedMemory
         for block in blocks {
             var bytes = [UInt8]()
-            RAMBlockRecord(name: block.name, usedLength: UInt64(block.byteCount))
-                .encode(into: &bytes)
+            RAMBlockRecord(
+                name: block.name,
+                usedLength: UInt64(block.byteCount),
+                guestAddress: hasAddresses ? block.guestAddress ?? 0 : nil
+            ).encode(into: &bytes)
             try output.put(bytes)
         }
         try frame.endPart()
@@ -51,8 +55,16 @@ public final class SequentialWriter: GuestWriter {
     }
 
     /// See `GuestWriter`.
-    public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
-        try frame?.finish(deviceSections: deviceSections, description: description)
+    public func finish(
+        deviceSections: [UInt8],
+        description: [UInt8],
+        closesMemory: Bool
+    ) throws(StreamError) {
+        try frame?.finish(
+            deviceSections: deviceSections,
+            description: description,
+            closesMemory: closesMemory
+        )
     }
 
     /// Writes a record for each page of the run, straight from where the pages lie.
