@@ -64,6 +64,8 @@ extension MigrationController {
         let plan = IncomingPlan(
             identity: identity,
             isMapped: capabilities[.mappedRAM],
+            leavesOutSharedBlocks: capabilities[.xIgnoreShared],
+            acknowledgesSwitchover: capabilities[.switchoverAck],
             blocks: ownBlocks,
             adoptsBlocks: foreign,
             knownSections: foreign ? nil : Self.bareSections
@@ -140,6 +142,7 @@ extension MigrationController {
         loaded = nil
         memory.replace(with: guest.blocks)
         relayed = guest.stream
+        activity?.contentReplaced()
         if runState.adopt(guest.runState) {
             activity?.resume()
             environment.emit(.resume)

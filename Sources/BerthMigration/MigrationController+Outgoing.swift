@@ -29,13 +29,16 @@ extension MigrationController {
             await withCheckedContinuation { endWaiters.append($0) }
         }
         try checkStart()
+        try checkMemory()
         let plan = try makePlan(address)
         let orders = try makeOrders()
+        activity?.migrationBegins()
         outgoingError = nil
         statistics = TransferStatistics()
         outgoingTimes = MigrationTimes(start: .now)
         outgoing.pausesBeforeSwitchover = capabilities[.pauseBeforeSwitchover]
         outgoing.hasVerdict = capabilities[.returnPath]
+        outgoing.takesSnapshot = capabilities[.backgroundSnapshot]
         perform(outgoing.handle(.start))
         do {
             try launch(plan, try open(address, resources), orders)
@@ -133,8 +136,13 @@ extension MigrationController {
 
     private func makeOrders() throws(MigrationError) -> MigrationOrders {
         do {
-            let orders = try MigrationOrders()
-            applyLimits(to: orders)
+            var limits = MigrationLimits(parameters)
+            if capabilities[.backgroundSnapshot] {
+                // Slowing the save down would slow the guest down, too.
+                limits.bytesPerSecond = 0
+            }
+            let orders = try MigrationOrders(limits)
+            orders.isGuestLive = runState.isLive
             return orders
         } catch {
             throw MigrationError("cannot start the migration: \(error)")
@@ -165,8 +173,12 @@ extension MigrationController {
         var configuration =
             relayed?.configuration
             ?? ConfigurationSection(machineName: identity.machineType)
-        configuration.capabilities = capabilities[.mappedRAM] ? ["mapped-ram"] : []
+        // In QEMU's order of capabilities.
+        configuration.capabilities = [.xIgnoreShared, .mappedRAM]
+            .filter { capabilities[$0] }
+            .map(\.rawValue)
         configuration.uuid = capabilities[.validateUUID] ? identity.uuid : nil
+        let activity = runState.isLive ? activity : nil
         return OutgoingPlan(
             address: address,
             stream: StreamPlan(
@@ -179,6 +191,14 @@ extension MigrationController {
             blocks: memory.blocks,
             isMapped: capabilities[.mappedRAM],
             detectsZeroPages: parameters.zeroPageDetection != .none,
+            takesSnapshot: capabilities[.backgroundSnapshot],
+            sendsDeltas: capabilities[.xbzrle],
+            awaitsSwitchoverAck: capabilities[.switchoverAck],
+            restraint: capabilities[.autoConverge]
+                ? .throttle : capabilities[.dirtyLimit] ? .dirtyLimit : nil,
+            leavesOutSharedBlocks: capabilities[.xIgnoreShared],
+            guestAddresses: capabilities[.xIgnoreShared] ? guestAddresses : [:],
+            obstacle: { activity?.obstacle(toSnapshot: false) },
             earlySections: relayed?.deviceState.early
                 .encoded(footers: relayed?.deviceState.hasFooters ?? true) ?? []
         )
@@ -234,13 +254,21 @@ extension MigrationController {
                 environment.emit(.migrationPass(pass: Int64(clamping: count)))
             }
         case .converged:
+            guard outgoing.status == .active, quiesce() else { return }
             perform(outgoing.handle(.converged))
+        case .instantTaken:
+            perform(outgoing.handle(.instantTaken))
+        case .restrain(let restraint):
+            guard outgoing.status == .active else { return }
+            restrain(restraint)
         case .ended(let error):
             // The thread has said its last word; joining it takes no time.
             outgoingWork?.thread.join()
             outgoingWork = nil
-            if let error, outgoing.status != .cancelling {
-                outgoingError = error.message
+            restrain(nil)
+            if outgoing.status != .cancelling {
+                // The first error is the cause of those that follow.
+                outgoingError = outgoingError ?? error?.message
             }
             perform(outgoing.handle(error == nil ? .finished : .failed))
         }
@@ -255,15 +283,15 @@ extension MigrationController {
                 }
                 reportMigration(status)
             case .stopGuest:
-                outgoingTimes.stop = .now
-                let wasLive = runState.isLive
-                if wasLive {
-                    activity?.pause()
-                }
                 if runState.stopForMigration() {
                     environment.emit(.stop)
                 }
+            case .holdGuest:
+                if runState.holdForSnapshot() {
+                    environment.emit(.stop)
+                }
             case .restoreGuest:
+                outgoingTimes.resumption = .now
                 if runState.restoreAfterMigration() {
                     activity?.resume()
                     environment.emit(.resume)
@@ -283,6 +311,38 @@ extension MigrationController {
             }
             endWaiters = []
         }
+    }
+
+    /// Stops the guest's writers for the end of a migration.
+    ///
+    /// - Returns: false if that wasn't possible; the migration fails then.
+    private func quiesce() -> Bool {
+        outgoingTimes.stop = .now
+        guard runState.isLive else { return true }
+        do {
+            try activity?.pause()
+            return true
+        } catch {
+            outgoingError = error.message
+            outgoingWork?.orders.cancel()
+            return false
+        }
+    }
+
+    /// Holds the guest's writers back, or lets them go.
+    func restrain(_ restraint: GuestRestraint?) {
+        guard restraint != self.restraint else { return }
+        self.restraint = restraint
+        var percentage = 0
+        var limit: UInt64?
+        switch restraint {
+        case .throttle(let share): percentage = share
+        case .dirtyLimit(let megabytes):
+            limit = megabytes.multipliedReportingOverflow(by: 1 << 20).partialValue
+        case nil: break
+        }
+        activity?.throttle(percentage: percentage)
+        activity?.limitDirtyRate(bytesPerSecond: limit)
     }
 
     /// The device state to send: the foreign guest's, with the run state of this moment.

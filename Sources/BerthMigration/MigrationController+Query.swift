@@ -1,5 +1,6 @@
 import BerthMemory
 public import BerthQAPI
+import BerthStream
 import BerthTransport
 
 extension MigrationController {
@@ -31,6 +32,10 @@ extension MigrationController {
         info.totalTime = outgoingTimes.total.map { Int64(clamping: $0) }
         info.setupTime = Int64(clamping: counters.setupTime)
         info.ram = ram(counters)
+        info.xbzrleCache = capabilities[.xbzrle] ? deltaStatistics(counters) : nil
+        if case .throttle(let percentage) = restraint {
+            info.cpuThrottlePercentage = Int64(percentage)
+        }
         return info
     }
 
@@ -64,6 +69,19 @@ extension MigrationController {
             downtimeBytes: counters.downtimeByteCount,
             postcopyBytes: 0,
             dirtySyncMissedZeroCopy: 0
+        )
+    }
+
+    private func deltaStatistics(_ counters: TransferCounters) -> XBZRLECacheStats {
+        let deltas = counters.deltas ?? DeltaCounters()
+        return XBZRLECacheStats(
+            cacheSize: parameters.xbzrleCacheSize,
+            bytes: Int64(clamping: deltas.byteCount),
+            pages: Int64(clamping: deltas.pageCount),
+            cacheMiss: Int64(clamping: deltas.missCount),
+            cacheMissRate: deltas.missRate,
+            encodingRate: deltas.encodingRate,
+            overflow: Int64(clamping: deltas.overflowCount)
         )
     }
 

@@ -53,8 +53,12 @@ public actor MigrationController {
     var finalDeviceState: DeviceStateBox?
     var outgoingTimes = MigrationTimes()
     var statistics = TransferStatistics()
+    /// What holds the guest back at present.
+    var restraint: GuestRestraint?
     /// Those who wait for a cancelled migration to end.
     var endWaiters: [CheckedContinuation<Void, Never>] = []
+
+    var dirtyRate: DirtyRateState?
 
     var incoming = IncomingStateMachine()
     var incomingWork: Work?
@@ -110,13 +114,15 @@ public actor MigrationController {
     }
 
     /// QMP `stop`.
-    public func stop() {
+    /// - Throws: `MigrationError` if one of the guest's writers doesn't stop; the guest runs on then.
+    public func stop() throws(MigrationError) {
         if runState.isLive {
-            activity?.pause()
+            try activity?.pause()
         }
         if runState.stop() {
             environment.emit(.stop)
         }
+        outgoingWork?.orders.isGuestLive = runState.isLive
     }
 
     /// QMP `cont`.
@@ -126,6 +132,7 @@ public actor MigrationController {
             activity?.resume()
             environment.emit(.resume)
         }
+        outgoingWork?.orders.isGuestLive = runState.isLive
     }
 
     /// QMP `system_reset`: the guest has no CPU to reset; only its run state changes.
@@ -135,6 +142,18 @@ public actor MigrationController {
 
     /// The guest's RAM blocks at this moment.
     public var blocks: [RAMBlock] { memory.blocks }
+
+    /// The same where they can be looked at: the guest is stopped, and all of it is here.
+    /// - Throws: `MigrationError` otherwise.
+    public func stoppedBlocks(for purpose: String) throws(MigrationError) -> [RAMBlock] {
+        guard !runState.isLive, runState.state != .inmigrate else {
+            throw MigrationError(
+                "cannot \(purpose) while the guest is in state '\(runState.state.rawValue)'",
+                hint: "stop it first, or wait for the incoming migration"
+            )
+        }
+        return memory.blocks
+    }
 
     // MARK: Settings
 
@@ -160,22 +179,15 @@ public actor MigrationController {
 
     /// QMP `migrate-set-parameters`: judges the whole new set, then applies it.
     ///
-    /// Bandwidths and the downtime limit take effect on a running migration at once.
+    /// `MigrationLimits` has those that take effect on a running migration.
     /// - Throws: `MigrationError` for values that contradict each other or aren't built.
     public func setParameters(_ next: MigrationParameters) throws(MigrationError) {
         try ParameterRules.check(next, from: parameters)
         parameters = next
-        if let orders = outgoingWork?.orders {
-            applyLimits(to: orders)
+        outgoingWork?.orders.limits = MigrationLimits(parameters)
+        if case .dirtyLimit = restraint {
+            restrain(.dirtyLimit(megabytesPerSecond: parameters.vcpuDirtyLimit))
         }
-    }
-
-    func applyLimits(to orders: MigrationOrders) {
-        orders.setLimits(
-            bytesPerSecond: parameters.maxBandwidth,
-            downtimeLimit: parameters.downtimeLimit,
-            switchoverBytesPerSecond: parameters.availSwitchoverBandwidth
-        )
     }
 
     func reportMigration(_ status: MigrationStatus) {
@@ -192,5 +204,6 @@ public actor MigrationController {
             perform(outgoing.handle(.cancel))
         }
         incomingWork?.orders.cancel()
+        dirtyRate?.stop.signal()
     }
 }

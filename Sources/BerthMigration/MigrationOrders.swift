@@ -10,17 +10,18 @@ public final class MigrationOrders: Sendable {
     private struct State {
         var isCancelled = false
         var mayFinish = false
-        var bytesPerSecond: UInt64 = 0
-        var downtimeLimit: UInt64 = 0
-        var switchoverBytesPerSecond: UInt64 = 0
+        var isGuestLive = true
+        var limits: MigrationLimits
         var abortTransport: (@Sendable () -> Void)?
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let wake: WakeEvent
-    /// Makes orders that say: go on.
+
+    /// Makes orders that say: go on, within `limits`.
     /// - Throws: `SystemCallError` if the process has no descriptor left.
-    public init() throws(SystemCallError) {
+    public init(_ limits: MigrationLimits = MigrationLimits()) throws(SystemCallError) {
+        state = Mutex(State(limits: limits))
         wake = try WakeEvent()
     }
 
@@ -61,28 +62,22 @@ public final class MigrationOrders: Sendable {
         wake.signal()
     }
 
-    /// Changes the limits that take effect on a running migration.
-    ///
-    /// - Parameters:
-    ///   - bytesPerSecond: `max-bandwidth`; 0 is no limit.
-    ///   - downtimeLimit: milliseconds.
-    ///   - switchoverBytesPerSecond: `avail-switchover-bandwidth`; 0 is measured.
-    public func setLimits(
-        bytesPerSecond: UInt64,
-        downtimeLimit: UInt64,
-        switchoverBytesPerSecond: UInt64
-    ) {
-        state.withLock { state in
-            state.bytesPerSecond = bytesPerSecond
-            state.downtimeLimit = downtimeLimit
-            state.switchoverBytesPerSecond = switchoverBytesPerSecond
+    /// The limits in force; a change takes effect on a running migration.
+    public var limits: MigrationLimits {
+        get { state.withLock { $0.limits } }
+        set {
+            state.withLock { $0.limits = newValue }
+            wake.signal()
         }
-        wake.signal()
     }
 
-    /// The limits in force: bytes per second, downtime in ms, switchover bytes per second.
-    public var limits: (bytesPerSecond: UInt64, downtime: UInt64, switchover: UInt64) {
-        state.withLock { ($0.bytesPerSecond, $0.downtimeLimit, $0.switchoverBytesPerSecond) }
+    /// Whether the guest runs, so that its end has to be well chosen.
+    public var isGuestLive: Bool {
+        get { state.withLock { $0.isGuestLive } }
+        set {
+            state.withLock { $0.isGuestLive = newValue }
+            wake.signal()
+        }
     }
 
     /// Blocks until the thread may write what is left.

@@ -4,6 +4,8 @@ struct MigrationTimes: Sendable {
     var start: ContinuousClock.Instant?
     /// Just before the guest was stopped.
     var stop: ContinuousClock.Instant?
+    /// When the guest went on, if it was only held for a snapshot.
+    var resumption: ContinuousClock.Instant?
     /// When it completed; the clock stops.
     var end: ContinuousClock.Instant?
 
@@ -12,10 +14,10 @@ struct MigrationTimes: Sendable {
         start.map { Self.milliseconds($0.duration(to: end ?? .now)) }
     }
 
-    /// Milliseconds from the guest's stop to completion.
+    /// Milliseconds from the guest's stop to completion, or until it went on.
     var downtime: UInt64? {
         guard let stop, let end else { return nil }
-        return Self.milliseconds(stop.duration(to: end))
+        return Self.milliseconds(stop.duration(to: resumption ?? end))
     }
 
     private static func milliseconds(_ duration: Duration) -> UInt64 {

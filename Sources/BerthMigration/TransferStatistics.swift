@@ -1,3 +1,4 @@
+public import BerthStream
 import Synchronization
 
 /// The numbers of one migration, as `query-migrate` shows them.
@@ -8,12 +9,18 @@ public struct TransferCounters: Sendable, Equatable {
     public var zeroPageCount: UInt64 = 0
     /// Pages sent with content.
     public var dataPageCount: UInt64 = 0
+    /// Pages sent as deltas.
+    public var deltaPageCount: UInt64 = 0
+    /// What delta compression does; nil if it is off.
+    public var deltas: DeltaCounters?
     /// RAM bytes sent while the guest could run.
     public var precopyByteCount: UInt64 = 0
     /// RAM bytes sent while the guest was stopped.
     public var downtimeByteCount: UInt64 = 0
     /// Pages known to be dirty and not sent yet.
     public var remainingPageCount: UInt64 = 0
+    /// The same when the last sync was done.
+    public var dirtyPageCountAtSync: UInt64 = 0
     /// Sum of all block sizes in bytes.
     public var totalByteCount: UInt64 = 0
     /// Dirty bitmap syncs so far.

@@ -44,24 +44,27 @@ import Testing
     /// With pause-before-switchover on; a pair that only says its own state is ignored.
     static let table: [MigrationStatus: [Event: Row]] = [
         .none: [
-            .start: Row(.setup, [.report(.setup)]), .setUp: Row(.none), .converged: Row(.none),
+            .instantTaken: Row(.none), .start: Row(.setup, [.report(.setup)]), .setUp: Row(.none),
+            .converged: Row(.none),
             .proceed: Row(.none), .cancel: Row(.none), .finished: Row(.none), .failed: Row(.none),
         ],
         .setup: [
-            .start: Row(.setup), .setUp: Row(.active, [.report(.active)]),
+            .instantTaken: Row(.setup), .start: Row(.setup),
+            .setUp: Row(.active, [.report(.active)]),
             .converged: Row(.setup), .proceed: Row(.setup),
             .cancel: Row(.cancelling, [.report(.cancelling), .abortWork]),
             .finished: Row(.failed, [.report(.failed)]), .failed: Row(.failed, [.report(.failed)]),
         ],
         .active: [
-            .start: Row(.active), .setUp: Row(.active),
+            .instantTaken: Row(.active), .start: Row(.active), .setUp: Row(.active),
             .converged: Row(.preSwitchover, [.stopGuest, .report(.preSwitchover)]),
             .proceed: Row(.active),
             .cancel: Row(.cancelling, [.report(.cancelling), .abortWork]),
             .finished: Row(.failed, [.report(.failed)]), .failed: Row(.failed, [.report(.failed)]),
         ],
         .preSwitchover: [
-            .start: Row(.preSwitchover), .setUp: Row(.preSwitchover),
+            .instantTaken: Row(.preSwitchover), .start: Row(.preSwitchover),
+            .setUp: Row(.preSwitchover),
             .converged: Row(.preSwitchover),
             .proceed: Row(.device, [.report(.device), .releaseWorker]),
             .cancel: Row(.cancelling, [.report(.cancelling), .abortWork]),
@@ -69,30 +72,35 @@ import Testing
             .failed: Row(.failed, [.report(.failed), .restoreGuest]),
         ],
         .device: [
-            .start: Row(.device), .setUp: Row(.device), .converged: Row(.device),
+            .instantTaken: Row(.device), .start: Row(.device), .setUp: Row(.device),
+            .converged: Row(.device),
             .proceed: Row(.device),
             .cancel: Row(.cancelling, [.report(.cancelling), .abortWork]),
             .finished: Row(.completed, [.report(.completed), .releaseGuest]),
             .failed: Row(.failed, [.report(.failed), .restoreGuest]),
         ],
         .completed: [
-            .start: Row(.setup, [.report(.setup)]), .setUp: Row(.completed),
+            .instantTaken: Row(.completed), .start: Row(.setup, [.report(.setup)]),
+            .setUp: Row(.completed),
             .converged: Row(.completed), .proceed: Row(.completed), .cancel: Row(.completed),
             .finished: Row(.completed), .failed: Row(.completed),
         ],
         .failed: [
-            .start: Row(.setup, [.report(.setup)]), .setUp: Row(.failed), .converged: Row(.failed),
+            .instantTaken: Row(.failed), .start: Row(.setup, [.report(.setup)]),
+            .setUp: Row(.failed), .converged: Row(.failed),
             .proceed: Row(.failed), .cancel: Row(.failed), .finished: Row(.failed),
             .failed: Row(.failed),
         ],
         .cancelling: [
-            .start: Row(.cancelling), .setUp: Row(.cancelling), .converged: Row(.cancelling),
+            .instantTaken: Row(.cancelling), .start: Row(.cancelling), .setUp: Row(.cancelling),
+            .converged: Row(.cancelling),
             .proceed: Row(.cancelling), .cancel: Row(.cancelling),
             .finished: Row(.cancelled, [.report(.cancelled)]),
             .failed: Row(.cancelled, [.report(.cancelled)]),
         ],
         .cancelled: [
-            .start: Row(.setup, [.report(.setup)]), .setUp: Row(.cancelled),
+            .instantTaken: Row(.cancelled), .start: Row(.setup, [.report(.setup)]),
+            .setUp: Row(.cancelled),
             .converged: Row(.cancelled), .proceed: Row(.cancelled), .cancel: Row(.cancelled),
             .finished: Row(.cancelled), .failed: Row(.cancelled),
         ],
@@ -142,6 +150,7 @@ import Testing
         for number in 0..<count * count * count * count * count {
             var machine = OutgoingStateMachine()
             machine.pausesBeforeSwitchover = number % 2 == 0
+            machine.takesSnapshot = number % 3 == 0
             var isStopped = false
             var rest = number
             var actions = machine.handle(.start)
@@ -151,7 +160,7 @@ import Testing
             }
             for action in actions {
                 switch action {
-                case .stopGuest: isStopped = true
+                case .stopGuest, .holdGuest: isStopped = true
                 case .restoreGuest, .releaseGuest: isStopped = false
                 default: break
                 }
@@ -171,5 +180,44 @@ import Testing
         }
         #expect(machine.status == .cancelling)
         #expect(machine.handle(.finished) == [.report(.completed), .releaseGuest])
+    }
+
+    /// A machine that takes a background snapshot, after these events.
+    private func snapshot(after events: Event...) -> OutgoingStateMachine {
+        var machine = OutgoingStateMachine()
+        machine.takesSnapshot = true
+        // Has no meaning for a snapshot; capabilities exclude the pair.
+        machine.pausesBeforeSwitchover = true
+        for event in events {
+            _ = machine.handle(event)
+        }
+        return machine
+    }
+
+    @Test func `a snapshot holds the guest for an instant and lets it go on`() {
+        var machine = snapshot(after: .start, .setUp)
+        #expect(machine.handle(.converged) == [.holdGuest, .releaseWorker])
+        #expect(machine.status == .active)
+        #expect(machine.handle(.instantTaken) == [.restoreGuest])
+        #expect(machine.handle(.instantTaken) == [])
+        #expect(machine.handle(.finished) == [.report(.completed)])
+        #expect(machine.status == .completed)
+    }
+
+    @Test func `a snapshot that ends while the guest is held puts it back`() {
+        var failing = snapshot(after: .start, .setUp, .converged)
+        #expect(failing.handle(.failed) == [.report(.failed), .restoreGuest])
+        var cancelled = snapshot(after: .start, .setUp, .converged)
+        #expect(cancelled.handle(.cancel) == [.report(.cancelling), .abortWork])
+        // The thread may just have got that far; the guest needn't wait for its end.
+        #expect(cancelled.handle(.instantTaken) == [.restoreGuest])
+        #expect(cancelled.handle(.failed) == [.report(.cancelled)])
+    }
+
+    @Test func `a snapshot that is cancelled leaves a guest alone that runs again`() {
+        var machine = snapshot(after: .start, .setUp, .converged, .instantTaken, .cancel)
+        #expect(machine.handle(.failed) == [.report(.cancelled)])
+        var finished = snapshot(after: .start, .setUp, .converged, .instantTaken, .cancel)
+        #expect(finished.handle(.finished) == [.report(.cancelled)])
     }
 }

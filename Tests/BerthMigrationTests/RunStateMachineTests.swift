@@ -184,4 +184,34 @@ import Testing
         #expect(hasResumed)
         #expect(machine.state == .running)
     }
+
+    @Test(arguments: [RunState.running, .suspended, .paused, .prelaunch])
+    func `a snapshot holds the guest and gives it back as it was`(_ state: RunState) throws {
+        var machine = try Self.machine(in: state)
+        let wasLive = machine.isLive
+        #expect(machine.holdForSnapshot() == wasLive)
+        #expect(!machine.isLive)
+        #expect(machine.stateForStream == state)
+        #expect(machine.restoreAfterMigration() == wasLive)
+        #expect(machine.state == state)
+    }
+
+    @Test func `what is asked of a held guest is done when it is given back`() throws {
+        var stopped = try Self.machine(in: .running)
+        _ = stopped.holdForSnapshot()
+        #expect(stopped.stop() == false)
+        #expect(stopped.restoreAfterMigration() == false)
+        #expect(stopped.state == .paused)
+
+        var resumed = try Self.machine(in: .paused)
+        _ = resumed.holdForSnapshot()
+        #expect(try resumed.resume() == false)
+        #expect(resumed.restoreAfterMigration() == true)
+        #expect(resumed.state == .running)
+
+        var reset = try Self.machine(in: .running)
+        _ = reset.holdForSnapshot()
+        reset.reset()
+        #expect(reset.restoreAfterMigration() == true)
+    }
 }

@@ -42,6 +42,7 @@ import Testing
         ([.postcopyRAM, .xIgnoreShared], "cannot be used together"),
         ([.mappedRAM, .xbzrle], "cannot be used together"),
         ([.mappedRAM, .postcopyRAM], "cannot be used together"),
+        ([.mappedRAM, .xIgnoreShared], "cannot be used together"),
         ([.multifd, .xbzrle], "cannot be used together"),
         ([.dirtyLimit, .autoConverge], "cannot be used together"),
         ([.backgroundSnapshot, .returnPath], "cannot be used together"),
@@ -79,6 +80,11 @@ import Testing
         next.availSwitchoverBandwidth = 7
         next.zeroPageDetection = .none
         next.announceRounds = 1
+        next.vcpuDirtyLimit = 2
+        next.cpuThrottleIncrement = 11
+        next.throttleTriggerThreshold = 1
+        next.xbzrleCacheSize = 1 << 20
+        next.xDirtyTracking = .kernel
         try ParameterRules.check(next, from: MigrationParameters())
     }
 
@@ -89,8 +95,6 @@ import Testing
             ("multifd-compression", { $0.multifdCompression = .zlib }),
             ("mode", { $0.mode = .cprReboot }), ("direct-io", { $0.directIO = true }),
             ("max-postcopy-bandwidth", { $0.maxPostcopyBandwidth = 1 }),
-            ("vcpu-dirty-limit", { $0.vcpuDirtyLimit = 2 }),
-            ("cpu-throttle-increment", { $0.cpuThrottleIncrement = 11 }),
             (
                 "cpu-throttle-initial",
                 {

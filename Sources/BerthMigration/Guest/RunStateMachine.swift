@@ -9,8 +9,10 @@ public struct RunStateMachine: Sendable, Equatable {
     public private(set) var state: RunState
     /// Whether the guest starts when an incoming migration completes (`-S` and `stop` clear it).
     public private(set) var autostart: Bool
-    /// The state to go back to if a migration that stopped the guest fails.
+    /// The state to go back to if a migration that stopped the guest fails, or lets it go on.
     private var stateBeforeMigration: RunState?
+    /// Whether the guest is held for the instant of a background snapshot.
+    private var isHeld = false
 
     /// Makes the state of a fresh endpoint.
     ///
@@ -36,7 +38,7 @@ public struct RunStateMachine: Sendable, Equatable {
         case .inmigrate:
             autostart = false
             return false
-        case .finishMigrate:
+        case _ where isHeld, .finishMigrate:
             // QEMU forgets a stop in this state and resumes the guest after a cancel.
             if stateBeforeMigration == .running || stateBeforeMigration == .suspended {
                 stateBeforeMigration = .paused
@@ -59,6 +61,10 @@ public struct RunStateMachine: Sendable, Equatable {
         case .inmigrate:
             autostart = true
             return false
+        case _ where isHeld:
+            // It goes on by itself in a moment.
+            stateBeforeMigration = .running
+            return false
         case .running, .suspended:
             return false
         case .finishMigrate:
@@ -80,7 +86,7 @@ public struct RunStateMachine: Sendable, Equatable {
     /// Takes `system_reset`.
     public mutating func reset() {
         switch state {
-        case .running, .inmigrate, .finishMigrate: break
+        case _ where isHeld, .running, .inmigrate, .finishMigrate: break
         default: state = .prelaunch
         }
     }
@@ -95,13 +101,28 @@ public struct RunStateMachine: Sendable, Equatable {
         return wasLive
     }
 
-    /// Puts the guest back after a migration that failed or was cancelled.
+    /// Holds the guest for the instant of a background snapshot.
+    ///
+    /// - Returns: true if it was live: a STOP event is due.
+    public mutating func holdForSnapshot() -> Bool {
+        let wasLive = isLive
+        stateBeforeMigration = state
+        isHeld = true
+        if wasLive {
+            state = .paused
+        }
+        return wasLive
+    }
+
+    /// Puts the guest back after a migration that failed or was cancelled, or after the instant of
+    /// a snapshot.
     ///
     /// - Returns: true if it is live again: a RESUME event is due.
     public mutating func restoreAfterMigration() -> Bool {
         guard let before = stateBeforeMigration else { return false }
         state = before
         stateBeforeMigration = nil
+        isHeld = false
         return isLive
     }
 

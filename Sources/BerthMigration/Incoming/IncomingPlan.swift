@@ -9,6 +9,10 @@ public struct IncomingPlan: Sendable {
     public var identity: GuestIdentity
     /// Whether capability `mapped-ram` is on here.
     public var isMapped: Bool
+    /// Whether capability `x-ignore-shared` is on here.
+    public var leavesOutSharedBlocks = false
+    /// Whether capability `switchover-ack` is on here.
+    public var acknowledgesSwitchover = false
     /// The blocks that this endpoint's own options made; each must be in the stream.
     public var blocks: [RAMBlock]
     /// Whether other blocks of the stream (ROMs, video memory) are made as they are listed.

@@ -105,6 +105,8 @@ final class IncomingWorker: StreamReceiver {
 
     // MARK: StreamReceiver
 
+    var acknowledgesSwitchover: Bool { plan.acknowledgesSwitchover }
+
     func accept(_ configuration: ConfigurationSection) throws(StreamError) {
         guard configuration.machineName == plan.identity.machineType else {
             throw StreamError(
@@ -114,27 +116,39 @@ final class IncomingWorker: StreamReceiver {
                 hint: "start the endpoint with -machine \(configuration.machineName)"
             )
         }
-        let streamIsMapped = configuration.capabilities.contains("mapped-ram")
-        if streamIsMapped, !plan.isMapped {
-            throw StreamError(
-                .mismatch,
-                "the source saved with capability mapped-ram on, it is off on the destination",
-                hint: "turn it on here: migrate_set_capability mapped-ram on"
-            )
-        }
-        if plan.isMapped, !streamIsMapped {
-            throw StreamError(
-                .mismatch,
-                "capability mapped-ram is on on the destination, the source saved with it off",
-                hint: "turn it off here: migrate_set_capability mapped-ram off"
-            )
-        }
+        try compare(.mappedRAM, configuration, isOnHere: plan.isMapped)
+        try compare(.xIgnoreShared, configuration, isOnHere: plan.leavesOutSharedBlocks)
         if let theirs = configuration.uuid, let ours = plan.identity.uuid, theirs != ours {
             throw StreamError(
                 .mismatch,
                 "the stream is of the guest with UUID \(theirs), this endpoint has \(ours)",
                 hint: "start the endpoint with -uuid \(theirs)"
             )
+        }
+    }
+
+    /// A capability that changes the stream must be on at both ends or at none.
+    private func compare(
+        _ capability: MigrationCapability,
+        _ configuration: ConfigurationSection,
+        isOnHere: Bool
+    ) throws(StreamError) {
+        let name = capability.rawValue
+        switch (configuration.capabilities.contains(name), isOnHere) {
+        case (true, false):
+            throw StreamError(
+                .mismatch,
+                "the source saved with capability \(name) on, it is off on the destination",
+                hint: "turn it on here: migrate_set_capability \(name) on"
+            )
+        case (false, true):
+            throw StreamError(
+                .mismatch,
+                "capability \(name) is on on the destination, the source saved with it off",
+                hint: "turn it off here: migrate_set_capability \(name) off"
+            )
+        default:
+            break
         }
     }
 

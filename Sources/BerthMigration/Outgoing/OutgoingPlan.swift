@@ -17,8 +17,27 @@ public struct OutgoingPlan: Sendable {
     public var isMapped: Bool
     /// Whether zero pages are told from others.
     public var detectsZeroPages: Bool
+    /// Whether the guest runs on, and what is saved is its memory of the start.
+    public var takesSnapshot = false
+    /// Whether pages that are sent again go as deltas.
+    public var sendsDeltas = false
+    /// Whether the guest isn't stopped before the destination says that it is ready.
+    public var awaitsSwitchoverAck = false
+    /// How a guest is slowed down that changes its memory too fast.
+    var restraint: ConvergenceJudge.Means?
+    /// Whether blocks that the destination shares are listed, but not sent.
+    public var leavesOutSharedBlocks = false
+    /// Guest-physical addresses by block, if the stream has them.
+    public var guestAddresses: [String: UInt64] = [:]
+    /// Why the guest's writers can't be followed, asked once writes are being tracked.
+    var obstacle: @Sendable () -> MigrationError? = { nil }
     /// Sections that come before the first page.
     public var earlySections: [UInt8]
+
+    /// Whether the pages of `block` are not sent.
+    func leavesOut(_ block: RAMBlock) -> Bool {
+        leavesOutSharedBlocks && block.isSharedFile
+    }
 
     /// Words for the operator: what is being attempted.
     public var context: String {
@@ -34,6 +53,10 @@ public enum OutgoingReport: Sendable {
     case pass(UInt64)
     /// The rest fits into the downtime: stop the guest, then let the thread go on.
     case converged
+    /// A background snapshot has its instant: the guest may go on.
+    case instantTaken
+    /// The guest changes its memory too fast: hold it back.
+    case restrain(GuestRestraint)
     /// The thread has ended: nil is success.
     case ended(MigrationError?)
 }

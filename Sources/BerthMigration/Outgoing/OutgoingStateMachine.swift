@@ -7,7 +7,8 @@ public import BerthQAPI
 ///
 /// Function: precopy and file migrations run setup → active → (guest stopped) → [pre-switchover]
 /// → device → completed. Failure leads to failed, a cancel to cancelling and, once the data
-/// thread has ended, to cancelled; both put the guest back as it was.
+/// thread has ended, to cancelled; both put the guest back as it was. A background snapshot runs
+/// setup → active → completed; in active it holds the guest for an instant.
 ///
 /// Odd cases: a cancel while the data thread waits for the operator (pre-switchover) must release
 /// that thread too, so `abortWork` always comes with it. A thread that finishes after the cancel
@@ -22,7 +23,11 @@ public struct OutgoingStateMachine: Sendable, Equatable {
         /// The data thread wrote the headers and did the first bitmap sync.
         case setUp
         /// What is left fits into the allowed downtime: the guest may stop.
+        ///
+        /// For a background snapshot: memory is prepared, the guest may be held.
         case converged
+        /// The instant of a background snapshot is over: the guest may go on.
+        case instantTaken
         /// `migrate-continue`.
         case proceed
         /// `migrate_cancel`.
@@ -39,7 +44,9 @@ public struct OutgoingStateMachine: Sendable, Equatable {
         case report(MigrationStatus)
         /// Stop the guest: run state finish-migrate.
         case stopGuest
-        /// Put the guest back into the run state that it had before it was stopped.
+        /// Hold the guest for the instant of a background snapshot.
+        case holdGuest
+        /// Put the guest back into the run state that it had before it was stopped or held.
         case restoreGuest
         /// The guest has moved away: run state postmigrate.
         case releaseGuest
@@ -55,6 +62,9 @@ public struct OutgoingStateMachine: Sendable, Equatable {
     public private(set) var hasStoppedGuest = false
     /// Capability pause-before-switchover, latched at the start.
     public var pausesBeforeSwitchover = false
+
+    /// Capability background-snapshot, latched at the start: the guest stays here and runs on.
+    public var takesSnapshot = false
 
     /// Capability return-path, latched at the start: finished then means that the destination has
     /// taken the guest over.
@@ -78,6 +88,13 @@ public struct OutgoingStateMachine: Sendable, Equatable {
         switch (status, event) {
         case (.setup, .setUp):
             return enter(.active)
+        case (.active, .converged) where takesSnapshot:
+            hasStoppedGuest = true
+            return [.holdGuest, .releaseWorker]
+        case (.active, .instantTaken), (.cancelling, .instantTaken):
+            return restoreGuest()
+        case (.active, .finished) where takesSnapshot:
+            return restoreGuest() + enter(.completed)
         case (.active, .converged):
             hasStoppedGuest = true
             if pausesBeforeSwitchover {

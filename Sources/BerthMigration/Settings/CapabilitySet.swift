@@ -17,10 +17,11 @@ public struct CapabilitySet: Sendable, Equatable {
     /// The others are refused, never accepted and ignored.
     ///
     /// `late-block-activate`, `zero-blocks` and `events` ask nothing of a guest without disks that
-    /// isn't done anyway.
+    /// isn't done anyway, `release-ram` nothing of a migration that doesn't become postcopy.
     public static let built: Set<MigrationCapability> = [
         .events, .returnPath, .pauseBeforeSwitchover, .lateBlockActivate, .zeroBlocks,
-        .validateUUID, .mappedRAM,
+        .validateUUID, .mappedRAM, .xbzrle, .autoConverge, .dirtyLimit, .releaseRAM,
+        .xIgnoreShared, .switchoverAck, .backgroundSnapshot,
     ]
 
     /// One line of QEMU's consistency rules: what a capability needs and what it can't be with.
@@ -45,7 +46,8 @@ public struct CapabilitySet: Sendable, Equatable {
         Rule(capability: .multifd, excludes: [.xbzrle]),
         Rule(capability: .switchoverAck, needs: [.returnPath]),
         Rule(capability: .dirtyLimit, excludes: [.autoConverge]),
-        Rule(capability: .mappedRAM, excludes: [.xbzrle, .postcopyRAM]),
+        // QEMU 10.0 permits the pair with x-ignore-shared, and can't load what it saves.
+        Rule(capability: .mappedRAM, excludes: [.xbzrle, .postcopyRAM, .xIgnoreShared]),
     ]
 
     /// The set after `changes`, applied in order; later ones win.

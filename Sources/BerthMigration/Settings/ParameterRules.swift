@@ -9,15 +9,6 @@ public enum ParameterRules {
     }
 
     private static let unbuilt: [Unbuilt] = [
-        Unbuilt(name: "throttle-trigger-threshold") {
-            $0.throttleTriggerThreshold != $1.throttleTriggerThreshold
-        },
-        Unbuilt(name: "cpu-throttle-initial") { $0.cpuThrottleInitial != $1.cpuThrottleInitial },
-        Unbuilt(name: "cpu-throttle-increment") {
-            $0.cpuThrottleIncrement != $1.cpuThrottleIncrement
-        },
-        Unbuilt(name: "cpu-throttle-tailslow") { $0.cpuThrottleTailslow != $1.cpuThrottleTailslow },
-        Unbuilt(name: "max-cpu-throttle") { $0.maxCPUThrottle != $1.maxCPUThrottle },
         Unbuilt(name: "tls-creds") { $0.tlsCreds != $1.tlsCreds },
         Unbuilt(name: "tls-hostname") { $0.tlsHostname != $1.tlsHostname },
         Unbuilt(name: "tls-authz") { $0.tlsAuthz != $1.tlsAuthz },
@@ -27,17 +18,12 @@ public enum ParameterRules {
         Unbuilt(name: "multifd-zlib-level") { $0.multifdZlibLevel != $1.multifdZlibLevel },
         Unbuilt(name: "multifd-zstd-level") { $0.multifdZstdLevel != $1.multifdZstdLevel },
         Unbuilt(name: "multifd-qatzip-level") { $0.multifdQatzipLevel != $1.multifdQatzipLevel },
-        Unbuilt(name: "xbzrle-cache-size") { $0.xbzrleCacheSize != $1.xbzrleCacheSize },
         Unbuilt(name: "max-postcopy-bandwidth") {
             $0.maxPostcopyBandwidth != $1.maxPostcopyBandwidth
         },
         Unbuilt(name: "block-bitmap-mapping") {
             ($0.blockBitmapMapping ?? []).isEmpty != ($1.blockBitmapMapping ?? []).isEmpty
         },
-        Unbuilt(name: "x-vcpu-dirty-limit-period") {
-            $0.xVcpuDirtyLimitPeriod != $1.xVcpuDirtyLimitPeriod
-        },
-        Unbuilt(name: "vcpu-dirty-limit") { $0.vcpuDirtyLimit != $1.vcpuDirtyLimit },
         Unbuilt(name: "mode") { $0.mode != $1.mode },
         Unbuilt(name: "direct-io") { $0.directIO != $1.directIO },
     ]
