@@ -25,7 +25,7 @@ extension Endpoint: QMPHandler {
             .queryMemdev, .queryMemorySizeSummary, .queryChardev, .queryCommandLineOptions:
             try await executeMachine(command)
         case .objectAdd, .objectDel, .qomList, .qomGet, .qomListTypes:
-            try executeObject(command)
+            try await executeObject(command)
         case .calcDirtyRate, .queryDirtyRate, .setVcpuDirtyLimit, .cancelVcpuDirtyLimit,
             .queryVcpuDirtyLimit, .xQueryDirtyTracking:
             try await executeDirtyRate(command)

@@ -10,11 +10,13 @@ extension Endpoint {
         case .queryStatus:
             let status = await controller.status
             return StatusInfo(status: status.state, running: status.isRunning).toJSON()
-        case .stop:
-            await controller.stop()
-        case .cont:
+        case .stop, .cont:
             do {
-                try await controller.resume()
+                if case .stop = command {
+                    try await controller.stop()
+                } else {
+                    try await controller.resume()
+                }
             } catch {
                 throw QMPError(error.message, hint: error.hint)
             }

@@ -8,7 +8,11 @@ import Glibc
 /// `berth demo`: the main job, shown end to end in a few seconds.
 public struct Demo: Sendable {
     private static let guestByteCount = 128 << 20
-    /// Slow enough that the guest writes a good deal during a save.
+    /// Three quarters of the memory: the rest stays zero, and out of the images.
+    private static let writtenByteCount = guestByteCount / 4 * 3
+    /// What the guest writes.
+    private static let writtenBytesPerSecond: UInt64 = 160 << 20
+    /// What a save may write: slow enough that the guest writes a good deal meanwhile.
     private static let bytesPerSecond: Int64 = 192 << 20
     /// After so many passes the operator allows a longer downtime.
     private static let patience: Int64 = 6
@@ -39,22 +43,14 @@ public struct Demo: Sendable {
     /// - Throws: `QMPError` at the first thing that went wrong.
     public func run() async throws(QMPError) {
         defer { removeImages() }
-        let writer = WriterBox()
-        let source = DemoSession("source", try Self.makeEndpoint(isIncoming: false, writer))
-        guard let guest = writer.writer else { throw QMPError("the demo's guest has no memory") }
-        do {
-            try guest.start()
-        } catch {
-            throw QMPError("cannot start the demo's guest: \(error)")
-        }
-        // The thread ends by itself within a burst.
-        defer { guest.end() }
+        let source = DemoSession("source", try Self.makeEndpoint(isIncoming: false))
 
         print(
             "A guest of 128 MiB writes to its memory without end. It is saved twice while it runs.\n"
         )
         await source.endpoint.controller.startUp()
         try await source.send("query-status")
+        try await Self.waitUntilBusy(source)
 
         print("\n1. As QEMU saves by default: pages one after the other, changed ones again.")
         let sequential = try await save(source, to: "sequential.img")
@@ -63,20 +59,67 @@ public struct Demo: Sendable {
         try await source.send("cont")
         try await source.send("migrate-set-capabilities", Self.mappedRAM)
         let mapped = try await save(source, to: "mapped.img")
-        let digest = await source.endpoint.controller.blocks.map(\.digest)
+        let saved = try await look(at: source)
 
         print("\n3. The second image is restored in another endpoint.")
-        let target = DemoSession("target", try Self.makeEndpoint(isIncoming: true, nil))
+        let target = DemoSession("target", try Self.makeEndpoint(isIncoming: true))
         try await target.send("migrate-set-capabilities", Self.mappedRAM)
         try await target.send("migrate-incoming", ["uri": .string("file:\(folder)/mapped.img")])
         _ = try await target.waitForMigration()
         try await target.send("query-status")
-        let restored = await target.endpoint.controller.blocks.map(\.digest)
+        let restored = try await look(at: target)
 
-        show(sequential, mapped, digest, restored)
-        guard digest == restored else {
+        print("\n4. There the guest goes on where it was, and each of its pages is checked again.")
+        try await target.send("cont")
+        try? await Task.sleep(for: .milliseconds(300))
+        try await target.send("stop")
+        let later = try await look(at: target)
+
+        show(sequential, mapped, saved, restored, later)
+        guard saved.digests == restored.digests else {
             throw QMPError("the restored memory differs from the saved one")
         }
+        guard [saved, restored, later].allSatisfy({ $0.verdict == "clean" }) else {
+            throw QMPError("pages of the guest are not as they should be")
+        }
+    }
+
+    /// What a stopped guest's memory says.
+    private struct Look {
+        let digests: [UInt64]
+        /// What its pages prove.
+        let verdict: String
+        /// How many pages it has written.
+        let writes: Int64
+    }
+
+    private func look(at session: DemoSession) async throws(QMPError) -> Look {
+        try await session.send("x-query-workload")
+        let workload = try await Self.workload(session)
+        guard case .string(let verdict) = workload["verdict"] else {
+            throw QMPError("the demo's guest has no workload")
+        }
+        return Look(
+            digests: await session.endpoint.controller.blocks.map(\.digest),
+            verdict: verdict,
+            writes: Self.number(workload, "writes")
+        )
+    }
+
+    /// Lets the guest write all its memory once, so that there is something to save.
+    private static func waitUntilBusy(_ session: DemoSession) async throws(QMPError) {
+        let pageCount = Int64(writtenByteCount / targetPageByteCount)
+        while try await number(workload(session), "writes") < pageCount {
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    /// What `x-query-workload` says about the only workload.
+    private static func workload(_ session: DemoSession) async throws(QMPError) -> JSONObject {
+        guard case .array(let workloads) = try await session.ask("x-query-workload"),
+            case .object(let workload)? = workloads.first
+        else { return [:] }
+        return workload
     }
 
     private static let mappedRAM: JSONObject = [
@@ -85,21 +128,23 @@ public struct Demo: Sendable {
         ])
     ]
 
-    private static func makeEndpoint(
-        isIncoming: Bool,
-        _ writer: WriterBox?
-    ) throws(QMPError) -> Endpoint {
+    private static func makeEndpoint(isIncoming: Bool) throws(QMPError) -> Endpoint {
+        let workload = GuestWorkloadProperties(
+            memdev: "ram",
+            size: UInt64(writtenByteCount),
+            rate: writtenBytesPerSecond
+        )
         let profile = EndpointProfile(
             identity: GuestIdentity(machineType: "none", name: "demo"),
             memoryByteCount: UInt64(guestByteCount),
             backends: [MemoryBackend(id: "ram", kind: .ram, byteCount: UInt64(guestByteCount))],
             ramBlocks: [RAMBlockSource(blockName: "ram", backendID: "ram")],
-            isIncoming: isIncoming
+            writers: [ObjectOptions(id: "guest", variant: .guestWorkload(workload))],
+            isIncoming: isIncoming,
+            // The restored guest is looked at before it goes on.
+            autostart: !isIncoming
         )
-        guard let writer else { return try Endpoint(profile) }
-        return try Endpoint(profile) { memory in
-            writer.make(memory)
-        }
+        return try Endpoint(profile)
     }
 
     /// What a save came to.
@@ -155,21 +200,27 @@ public struct Demo: Sendable {
     private func show(
         _ sequential: Save,
         _ mapped: Save,
-        _ saved: [UInt64],
-        _ restored: [UInt64]
+        _ saved: Look,
+        _ restored: Look,
+        _ later: Look
     ) {
         func mebibytes(_ bytes: Int) -> String { "\(bytes >> 20) MiB" }
-        func text(_ digests: [UInt64]) -> String {
-            digests.map { String($0, radix: 16) }.joined(separator: " ")
+        func digest(_ look: Look) -> String {
+            look.digests.map { String($0, radix: 16) }.joined(separator: " ")
         }
+        func pages(_ look: Look) -> String { "\(look.verdict) after \(look.writes) writes" }
+        let isEqual = saved.digests == restored.digests
         print(
             """
 
             guest memory      \(mebibytes(Self.guestByteCount))
             sequential image  \(mebibytes(sequential.byteCount))   grows with what the guest writes
             mapped-ram image  \(mebibytes(mapped.byteCount))   bounded by the guest's size
-            memory digest     \(text(saved)) saved
-                              \(text(restored)) restored: \(saved == restored ? "equal" : "DIFFERENT")
+            memory digest     \(digest(saved)) saved
+                              \(digest(restored)) restored: \(isEqual ? "equal" : "DIFFERENT")
+            guest's pages     \(pages(saved)) saved
+                              \(pages(restored)) restored
+                              \(pages(later)) later
             """
         )
     }

@@ -1,4 +1,4 @@
-public import BerthMemory
+import BerthMemory
 public import BerthMigration
 public import BerthMonitor
 public import BerthQAPI
@@ -20,6 +20,7 @@ public final class Endpoint: Sendable {
     /// What the monitors say about the process.
     public let profile: EndpointProfile
     let objects: MemoryObjects
+    let writers: GuestWriters
     /// The monitors, once they are served.
     let monitors = MonitorsBox()
 
@@ -27,20 +28,23 @@ public final class Endpoint: Sendable {
 
     /// Makes an endpoint from what its command line says; allocates the guest's memory.
     ///
-    /// - Parameter activity: writers of this process that stop and go with the guest.
-    /// - Throws: `QMPError` that names what was wrong with memory or machine.
+    /// - Throws: `QMPError` that names what was wrong with memory, machine or workloads.
     public init(
         _ profile: EndpointProfile,
         fdSets: FDSets = FDSets(),
-        events: EventBroadcaster = EventBroadcaster(),
-        activity: ((GuestMemory) -> (any GuestActivity)?)? = nil
+        events: EventBroadcaster = EventBroadcaster()
     ) throws(QMPError) {
         let objects = MemoryObjects()
         let memory = try profile.makeMemory(objects)
+        let writers = GuestWriters(objects)
+        for options in profile.writers {
+            try writers.add(options, expectsContent: profile.isIncoming)
+        }
         let exit = ExitRequest()
         self.exit = exit
         self.profile = profile
         self.objects = objects
+        self.writers = writers
         self.events = events
         self.fdSets = fdSets
         controller = MigrationController(
@@ -49,7 +53,7 @@ public final class Endpoint: Sendable {
             isIncoming: profile.isIncoming,
             autostart: profile.autostart,
             sendsSwitchoverStart: profile.sendsSwitchoverStart,
-            activity: activity?(memory),
+            activity: writers,
             environment: .init(
                 emit: { events.emit($0) },
                 exit: { exit.make(EndpointExit(status: $0, message: $1)) }

@@ -15,6 +15,8 @@ public struct EndpointProfile: Sendable {
     public var backends: [MemoryBackend]
     /// The blocks that the machine's memory is made of, each from one of the backends.
     public var ramBlocks: [RAMBlockSource]
+    /// What writes the memory while the guest runs: workloads and ports for other processes.
+    public var writers: [ObjectOptions]
     /// Started with `-incoming`.
     public var isIncoming: Bool
     /// False with `-S`.
@@ -30,6 +32,7 @@ public struct EndpointProfile: Sendable {
         memoryByteCount: UInt64,
         backends: [MemoryBackend],
         ramBlocks: [RAMBlockSource],
+        writers: [ObjectOptions] = [],
         isIncoming: Bool = false,
         autostart: Bool = true,
         sendsSwitchoverStart: Bool = true
@@ -39,6 +42,7 @@ public struct EndpointProfile: Sendable {
         self.memoryByteCount = memoryByteCount
         self.backends = backends
         self.ramBlocks = ramBlocks
+        self.writers = writers
         self.isIncoming = isIncoming
         self.autostart = autostart
         self.sendsSwitchoverStart = sendsSwitchoverStart

@@ -9,8 +9,8 @@ final class MemoryObjects: Sendable {
     struct Entry: Sendable {
         let backend: MemoryBackend
         let block: RAMBlock
-        /// Whether the machine's memory is made of it, so that it can't be deleted.
-        var isInUse = false
+        /// How many need it: the machine, whose memory it is, and writers.
+        var userCount = 0
     }
 
     private let entries = Mutex<[Entry]>([])
@@ -26,7 +26,7 @@ final class MemoryObjects: Sendable {
     /// Allocates and adds a backend.
     /// - Throws: `QMPError` for a duplicate id or memory that can't be had.
     @discardableResult
-    func add(_ backend: MemoryBackend, isInUse: Bool = false) throws(QMPError) -> RAMBlock {
+    func add(_ backend: MemoryBackend) throws(QMPError) -> RAMBlock {
         guard self[backend.id] == nil else {
             throw QMPError("attempt to add duplicate object '\(backend.id)'")
         }
@@ -37,19 +37,31 @@ final class MemoryObjects: Sendable {
         do {
             block = try RAMBlock(backend)
         } catch {
-            throw QMPError("cannot create object '\(backend.id)': \(error)")
+            throw QMPError(
+                "cannot create object '\(backend.id)': \(error)",
+                hint: backend.hint(for: error)
+            )
         }
         entries.withLock {
-            $0.append(Entry(backend: backend, block: block, isInUse: isInUse))
+            $0.append(Entry(backend: backend, block: block))
         }
         return block
     }
 
-    /// Marks a backend as the machine's memory.
+    /// Notes that somebody needs a backend, so that it can't be deleted.
     func use(_ id: String) {
+        changeUsers(of: id, by: 1)
+    }
+
+    /// Notes that somebody doesn't need a backend any more.
+    func release(_ id: String) {
+        changeUsers(of: id, by: -1)
+    }
+
+    private func changeUsers(of id: String, by change: Int) {
         entries.withLock { entries in
             for index in entries.indices where entries[index].backend.id == id {
-                entries[index].isInUse = true
+                entries[index].userCount += change
             }
         }
     }
@@ -60,7 +72,7 @@ final class MemoryObjects: Sendable {
         guard let entry = self[id] else {
             throw QMPError("object '\(id)' not found")
         }
-        guard !entry.isInUse else {
+        guard entry.userCount == 0 else {
             throw QMPError("object '\(id)' is in use, can not be deleted")
         }
         entries.withLock { entries in entries.removeAll { $0.backend.id == id } }
@@ -73,7 +85,7 @@ extension MemoryBackend {
         switch kind {
         case .ram: "memory-backend-ram"
         case .file: "memory-backend-file"
-        case .memfd: "memory-backend-memfd"
+        case .memfd, .hugetlb: "memory-backend-memfd"
         }
     }
 
@@ -90,15 +102,8 @@ extension MemoryBackend {
             base = file.base
             kind = .file(path: file.memPath, offset: file.offset, readOnly: file.readonly)
         case .memoryBackendMemfd(let memfd):
-            guard !memfd.hugetlb else {
-                throw QMPError(
-                    "property 'hugetlb' of memory-backend-memfd is not built into this version of "
-                        + "Berth",
-                    hint: "leave it off: huge pages are used where the kernel has them"
-                )
-            }
             base = memfd.base
-            kind = .memfd
+            kind = memfd.hugetlb ? .hugetlb(pageByteCount: try Self.pageSize(memfd)) : .memfd
         case .guestWorkload, .externalWriter:
             throw QMPError("object '\(options.id)' is no memory backend")
         }
@@ -112,10 +117,24 @@ extension MemoryBackend {
             id: options.id,
             kind: kind,
             byteCount: base.size,
-            isShared: base.share ?? (kind == .memfd),
+            isShared: base.share ?? (options.variant.tag == .memoryBackendMemfd),
             isPreallocated: base.prealloc,
             isMerged: base.merge,
             isDumped: base.dump
         )
+    }
+
+    /// The size of huge pages that was asked for; nil for the host's default.
+    private static func pageSize(
+        _ memfd: MemoryBackendMemfdProperties
+    ) throws(QMPError) -> Int? {
+        guard let size = memfd.hugetlbsize else { return nil }
+        guard size.nonzeroBitCount == 1, let size = Int(exactly: size) else {
+            throw QMPError(
+                "property 'hugetlbsize' is \(size), a power of two is needed",
+                hint: "the host's sizes are in /sys/kernel/mm/hugepages"
+            )
+        }
+        return size
     }
 }

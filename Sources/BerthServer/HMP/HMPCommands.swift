@@ -25,9 +25,10 @@ public struct HMPCommands: Sendable {
     /// All commands.
     public var table: HMPCommandTable {
         HMPCommandTable(
-            guestCommands + migrationCommands + settingCommands + resourceCommands,
+            guestCommands + migrationCommands + settingCommands + resourceCommands
+                + dirtyingCommands,
             information: guestInformation + migrationInformation + settingInformation
-                + resourceInformation
+                + resourceInformation + dirtyingInformation
         )
     }
 }

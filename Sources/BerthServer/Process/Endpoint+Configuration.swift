@@ -35,6 +35,7 @@ extension EndpointProfile {
             memoryByteCount: configuration.memoryByteCount,
             backends: backends,
             ramBlocks: configuration.ramBlocks,
+            writers: configuration.writers,
             isIncoming: configuration.incoming != nil,
             autostart: !configuration.startsPaused,
             sendsSwitchoverStart: stream.sendsSwitchoverStart
