@@ -138,7 +138,7 @@ final class SnapshotReader {
     }
 
     /// Takes a piece without comparing it.
-    func read() throws -> SnapshotPiece? {
+    func read() throws(DirtyTrackingError) -> SnapshotPiece? {
         guard let piece = try snapshot.next(into: staging) else { return nil }
         seen[piece.block, default: []].append(piece.offset..<piece.offset + piece.byteCount)
         return piece

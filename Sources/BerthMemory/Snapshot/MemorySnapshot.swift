@@ -106,7 +106,10 @@ public final class MemorySnapshot: Sendable {
                 (block, step, userfaultfd, pageMap) throws(SystemCallError) in
                 try block.close(step, userfaultfd, pageMap)
             }
-            if count < 64 { return }
+            if count < 64 { break }
+        }
+        try change(in: .preparing) { state, _ in
+            state.phase = .prepared
         }
     }
 
@@ -115,7 +118,7 @@ public final class MemorySnapshot: Sendable {
     /// Memory as it is now is what `next` gives out.
     /// - Throws: `DirtyTrackingError` if the kernel refuses, or after `end`.
     public func seal() throws(DirtyTrackingError) {
-        try change(in: .preparing) { (state, userfaultfd) throws(SystemCallError) in
+        try change(in: .prepared) { (state, userfaultfd) throws(SystemCallError) in
             for index in state.blocks.indices {
                 let all = unsafe 0..<state.blocks[index].mapping.pages.count
                 state.counters.pagesSealed += try state.blocks[index].close(

@@ -62,9 +62,6 @@ struct ProtectedBlock {
         return stride(from: 0, to: count, by: step).map { $0..<min($0 + step, count) }
     }
 
-    /// Number of pages that were let go since they were protected.
-    var openCount: Int { open.count }
-
     // MARK: before the instant
 
     /// Protects a range for the first time.

@@ -7,6 +7,8 @@ struct SnapshotState: Sendable {
     enum Phase {
         /// Writers run; protection is being put in place.
         case preparing
+        /// Writers run, and what they write has to be protected again.
+        case prepared
         /// The instant has been.
         case sealed
         /// All is lifted.
@@ -63,7 +65,7 @@ struct SnapshotState: Sendable {
     mutating func serve(_ address: UInt) throws(SystemCallError) {
         guard let userfaultfd, let (index, offset) = find(address) else { return }
         switch phase {
-        case .preparing:
+        case .preparing, .prepared:
             counters.faultsWhilePreparing += 1
             try blocks[index].letGo(at: offset, userfaultfd)
         case .sealed:
