@@ -55,6 +55,16 @@ public enum PeerMachineType: String, Sendable, CaseIterable {
     }
 }
 
+/// The kinds of memory backend that the interop tests use.
+public enum PeerMemoryKind: String, Sendable, CaseIterable {
+    /// A file that the test can read: `share=on`.
+    case sharedFile = "memory-backend-file"
+    /// Memory that only the process has.
+    case anonymous = "memory-backend-ram"
+    /// An anonymous file.
+    case memfd = "memory-backend-memfd"
+}
+
 /// A guest on a command line: what two ends of a migration must agree on.
 public struct PeerGuest: Sendable {
     /// The machine type.
@@ -63,6 +73,8 @@ public struct PeerGuest: Sendable {
     public var version = "10.0"
     /// Bytes of main memory.
     public var memoryByteCount = 32 << 20
+    /// What the main memory is made of.
+    public var memory = PeerMemoryKind.sharedFile
     /// The firmware, or `nil` for the program's own.
     public var firmware: String?
 
@@ -82,7 +94,8 @@ public final class PeersMachine {
     public let process: PeersProcess
     /// The session with its monitor, with the capability `events` on.
     public let monitor: PeersQMP
-    /// The file behind the main memory, shared with the process: what the guest writes can be read here.
+    /// The file behind the main memory, shared with the process: what the guest writes can be read here,
+    /// unless the guest's memory is of another kind.
     public let memoryPath: String
     /// The socket of the monitor, free for further clients.
     public let monitorPath: String
@@ -112,10 +125,10 @@ public final class PeersMachine {
         var arguments = try program.command
         arguments += ["-nodefaults", "-no-user-config", "-display", "none"]
         arguments += ["-accel", "kvm", "-accel", "tcg"]
+        let file = guest.memory == .sharedFile ? ",share=on,mem-path=\(self.memoryPath)" : ""
         arguments += [
             "-object",
-            "memory-backend-file,id=\(name),size=\(guest.memoryByteCount)B,share=on,"
-                + "mem-path=\(self.memoryPath)",
+            "\(guest.memory.rawValue),id=\(name),size=\(guest.memoryByteCount)B" + file,
             "-machine", "\(guest.machine.name(ofVersion: guest.version)),memory-backend=\(name)",
             "-m", "\(guest.memoryByteCount >> 20)",
         ]

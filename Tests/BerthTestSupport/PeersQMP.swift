@@ -97,6 +97,12 @@ public final class PeersQMP {
         }
     }
 
+    /// Waits for the next event, whichever it is, and takes it.
+    public func nextEvent() throws -> PeersJSON {
+        if events.isEmpty { events.append(try nextMessage(before: .now + limit)) }
+        return events.removeFirst()
+    }
+
     /// Forgets the events that came so far.
     public func dropEvents() {
         events = []
