@@ -16,19 +16,27 @@ MEMORY = 64 << 20
 
 
 class Endpoint:
-    """One `berth run` or QEMU process with a guest that is memory alone."""
+    """One `berth run` or QEMU process with a guest that is memory alone.
 
-    def __init__(self, command, directory, name, *, options=(), memory=None):
+    The memory is a file, so that it can be compared, or else anonymous.
+    """
+
+    def __init__(
+        self, command, directory, name, *, options=(), memory=None, anonymous=False
+    ):
         self.name = name
         self.directory = directory
         self.socket = os.path.join(directory, f"{name}.qmp")
         self.memory = memory or os.path.join(directory, f"{name}.memory")
+        backend = (
+            "memory-backend-ram" if anonymous
+            else f"memory-backend-file,share=on,mem-path={self.memory}"
+        )
         self.arguments = [
             *command,
             "-nodefaults", "-no-user-config", "-display", "none",
             "-name", f"guest={name},debug-threads=on",
-            "-object",
-            f"memory-backend-file,id=ram,size={MEMORY},share=on,mem-path={self.memory}",
+            "-object", f"{backend},id=ram,size={MEMORY}",
             "-machine", "none,memory-backend=ram",
             "-m", str(MEMORY >> 20),
             "-msg", "timestamp=on",

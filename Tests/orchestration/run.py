@@ -15,6 +15,7 @@ import traceback
 
 import clients
 import migration
+import workloads
 
 TOTAL_LIMIT = 180  # seconds for one scenario, in case a wait of its own is missing
 
@@ -37,6 +38,9 @@ def scenarios():
         for function in clients.SCENARIOS:
             title = f"{one}: {function.__name__}"
             yield title, one in found and (lambda f=function, c=one: f(found[c]))
+    for function in workloads.SCENARIOS:
+        title = f"berth: {function.__name__}"
+        yield title, "berth" in found and (lambda f=function: f(found["berth"]))
     for ends in (("berth", "berth"), ("berth", "qemu"), ("qemu", "berth"), ("qemu", "qemu")):
         for function in migration.SCENARIOS:
             title = f"{ends[0]} to {ends[1]}: {function.__name__}"
