@@ -191,6 +191,10 @@ public enum QMPCommand: Sendable, Equatable {
     ///
     /// QMP: `x-query-workload`.
     case xQueryWorkload(XQueryWorkloadArguments)
+    /// Tells which other processes write guest memory.
+    ///
+    /// QMP: `x-query-external-writer`.
+    case xQueryExternalWriter
     /// Computes a digest of each block of the guest's memory, to compare both ends of a migration.
     ///
     /// QMP: `x-query-ram-digest`.
@@ -290,6 +294,7 @@ public enum QMPCommand: Sendable, Equatable {
         case .qomGet: "qom-get"
         case .qomListTypes: "qom-list-types"
         case .xQueryWorkload: "x-query-workload"
+        case .xQueryExternalWriter: "x-query-external-writer"
         case .xQueryRAMDigest: "x-query-ram-digest"
         case .xQueryDirtyTracking: "x-query-dirty-tracking"
         case .getfd: "getfd"
@@ -378,6 +383,7 @@ public enum QMPCommand: Sendable, Equatable {
             command = .qomListTypes(try QOMListTypesArguments(reading: &reader))
         case "x-query-workload":
             command = .xQueryWorkload(try XQueryWorkloadArguments(reading: &reader))
+        case "x-query-external-writer": command = .xQueryExternalWriter
         case "x-query-ram-digest": command = .xQueryRAMDigest
         case "x-query-dirty-tracking": command = .xQueryDirtyTracking
         case "getfd":

@@ -46,6 +46,7 @@ extension QMPSchema {
         CommandInfo(name: "qom-get", allowsPreconfig: true),
         CommandInfo(name: "qom-list-types", allowsPreconfig: true),
         CommandInfo(name: "x-query-workload", features: ["unstable"]),
+        CommandInfo(name: "x-query-external-writer", features: ["unstable"]),
         CommandInfo(name: "x-query-ram-digest", features: ["unstable"]),
         CommandInfo(name: "x-query-dirty-tracking", features: ["unstable"]),
         CommandInfo(name: "getfd"),

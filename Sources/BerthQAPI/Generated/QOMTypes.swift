@@ -549,7 +549,7 @@ public struct GuestWorkloadProperties: QAPIObject {
 }
 
 /// A socket by which another process gets to write guest memory, and says how its writes can be
-/// found. docs/workloads.md has the protocol.
+/// found. docs/wire/external-writer.md has the protocol.
 ///
 /// QAPI: `ExternalWriterProperties`.
 public struct ExternalWriterProperties: QAPIObject {

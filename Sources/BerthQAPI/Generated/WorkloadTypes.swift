@@ -229,6 +229,105 @@ public struct XQueryWorkloadArguments: QAPIObject {
     }
 }
 
+/// What a process does that writes guest memory.
+///
+/// QAPI: `ExternalWriterState`.
+public enum ExternalWriterState: String, QAPIEnumeration {
+    /// There is none.
+    case absent = "absent"
+    /// It is connected, and maps the memory.
+    case attaching = "attaching"
+    /// It waits.
+    case paused = "paused"
+    /// It may write.
+    case running = "running"
+    /// It was told to stop, and hasn't said that it has.
+    case pausing = "pausing"
+}
+
+/// A socket for a process that writes guest memory, and that process.
+///
+/// QAPI: `ExternalWriterInfo`.
+public struct ExternalWriterInfo: QAPIObject {
+    /// Id of the object.
+    ///
+    /// QAPI: `id`.
+    public var id: String
+    /// The memory backend that it writes.
+    ///
+    /// QAPI: `memdev`.
+    public var memdev: String
+    /// Path of the socket.
+    ///
+    /// QAPI: `path`.
+    public var path: String
+    /// What the process does.
+    ///
+    /// QAPI: `state`.
+    public var state: ExternalWriterState
+    /// Its number; not there without a process, 0 for one of another pid namespace.
+    ///
+    /// QAPI: `pid`.
+    public var pid: Int64?
+    /// Whether its writes can be found.
+    ///
+    /// QAPI: `tracked`.
+    public var tracked: Bool
+    /// Why not, if there is a process.
+    ///
+    /// QAPI: `untracked-reason`.
+    public var untrackedReason: String?
+    /// Why the last process that was sent away had to go.
+    ///
+    /// QAPI: `last-refusal`.
+    public var lastRefusal: String?
+
+    /// Makes a value of its members.
+    public init(
+        id: String,
+        memdev: String,
+        path: String,
+        state: ExternalWriterState,
+        pid: Int64? = nil,
+        tracked: Bool,
+        untrackedReason: String? = nil,
+        lastRefusal: String? = nil
+    ) {
+        self.id = id
+        self.memdev = memdev
+        self.path = path
+        self.state = state
+        self.pid = pid
+        self.tracked = tracked
+        self.untrackedReason = untrackedReason
+        self.lastRefusal = lastRefusal
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        id = try reader.required("id")
+        memdev = try reader.required("memdev")
+        path = try reader.required("path")
+        state = try reader.required("state")
+        pid = try reader.optional("pid")
+        tracked = try reader.required("tracked")
+        untrackedReason = try reader.optional("untracked-reason")
+        lastRefusal = try reader.optional("last-refusal")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["id"] = id.toJSON()
+        object["memdev"] = memdev.toJSON()
+        object["path"] = path.toJSON()
+        object["state"] = state.toJSON()
+        if let pid { object["pid"] = pid.toJSON() }
+        object["tracked"] = tracked.toJSON()
+        if let untrackedReason { object["untracked-reason"] = untrackedReason.toJSON() }
+        if let lastRefusal { object["last-refusal"] = lastRefusal.toJSON() }
+    }
+}
+
 /// The digest of a block of RAM.
 ///
 /// QAPI: `RAMDigest`.

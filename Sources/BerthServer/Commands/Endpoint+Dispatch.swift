@@ -29,7 +29,7 @@ extension Endpoint: QMPHandler {
         case .calcDirtyRate, .queryDirtyRate, .setVcpuDirtyLimit, .cancelVcpuDirtyLimit,
             .queryVcpuDirtyLimit, .xQueryDirtyTracking:
             try await executeDirtyRate(command)
-        case .xQueryWorkload, .xQueryRAMDigest:
+        case .xQueryWorkload, .xQueryExternalWriter, .xQueryRAMDigest:
             try await executeWorkload(command)
         case .getfd, .closefd, .addFD, .removeFD, .queryFdsets:
             try executeDescriptor(command, monitor)

@@ -10,6 +10,8 @@ extension Endpoint {
         switch command {
         case .xQueryWorkload(let arguments):
             return try await workloads(arguments.id).toJSON()
+        case .xQueryExternalWriter:
+            return writers.all.compactMap(ExternalWriterInfo.init).toJSON()
         case .xQueryRAMDigest:
             let blocks: [RAMBlock]
             do {
@@ -84,6 +86,39 @@ extension WorkloadInfo {
             },
             faultCount: UInt64(clamping: report.faultCount)
         )
+    }
+}
+
+extension ExternalWriterInfo {
+    /// What is known of a port for other processes; nil for another writer.
+    fileprivate init?(_ entry: GuestWriters.Entry) {
+        guard case .external(let port) = entry.writer,
+            case .externalWriter(let properties) = entry.options.variant
+        else { return nil }
+        let status = port.status
+        self.init(
+            id: entry.options.id,
+            memdev: properties.memdev,
+            path: properties.path,
+            state: ExternalWriterState(status.state),
+            pid: status.processID.map { Int64($0) },
+            tracked: status.isTracked,
+            untrackedReason: status.untrackedReason,
+            lastRefusal: status.lastRefusal
+        )
+    }
+}
+
+extension ExternalWriterState {
+    fileprivate init(_ state: ExternalWriterStatus.State) {
+        self =
+            switch state {
+            case .absent: .absent
+            case .attaching: .attaching
+            case .paused: .paused
+            case .running: .running
+            case .pausing: .pausing
+            }
     }
 }
 

@@ -58,7 +58,7 @@ extension HMPCommands {
             ),
             HMPCommand(
                 "workloads",
-                summary: "show what workloads have written, and whether it is all there",
+                summary: "show who writes the guest's memory, and whether it is all there",
                 action: showWorkloads
             ),
         ]
@@ -180,6 +180,28 @@ extension HMPCommands {
         for workload in workloads {
             invocation.console.write(workload.hmpText)
         }
+        let processes = try await invocation.query(
+            .xQueryExternalWriter,
+            [ExternalWriterInfo].self,
+            by: execute
+        )
+        for process in processes {
+            invocation.console.writeLine(process.hmpText)
+        }
+    }
+}
+
+extension ExternalWriterInfo {
+    /// A port for other processes as `info workloads` shows it.
+    fileprivate var hmpText: String {
+        var parts = ["\(id): " + (pid.map { "process \($0), " } ?? "") + state.rawValue]
+        if let untrackedReason {
+            parts.append("not tracked: \(untrackedReason)")
+        } else if tracked {
+            parts.append("tracked")
+        }
+        if let lastRefusal { parts.append("last refusal: \(lastRefusal)") }
+        return parts.joined(separator: ", ")
     }
 }
 
