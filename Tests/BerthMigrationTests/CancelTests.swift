@@ -117,7 +117,7 @@ struct CancelTests {
 
     @Test func `T8: in pre-switchover, the guest was paused`() async throws {
         let source = try await MigrationEndpoint(capabilities: .pauseBeforeSwitchover)
-        await source.controller.stop()
+        try await source.controller.stop()
         source.log.clear()
         let digest = source.digest
         try await source.migrate(to: "file:\(directory.file("image"))")
@@ -136,7 +136,7 @@ struct CancelTests {
         let source = try await MigrationEndpoint(capabilities: .pauseBeforeSwitchover)
         try await source.migrate(to: "file:\(directory.file("image"))")
         await source.log.wait(for: "M pre-switchover")
-        await source.controller.stop()
+        try await source.controller.stop()
         await source.controller.cancel()
         let events = await source.eventsToTheEnd()
         #expect(!events.contains("RESUME"))

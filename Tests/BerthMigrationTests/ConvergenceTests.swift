@@ -25,6 +25,11 @@ struct ConvergenceTests {
         try await endpoint.controller.setParameters(parameters)
     }
 
+    /// Speaks as the destination; doesn't wait for anything.
+    private func tell(_ message: ReturnPathMessage, _ channel: Channel) throws {
+        try ReturnPath.send(message, on: channel)
+    }
+
     @Test func `T5: rounds go on until what is left fits, each with its event`() async throws {
         let source = try await MigrationEndpoint(pageCount: 2048) { PageWriter($0) }
         source.fill(every: 1)
@@ -97,9 +102,9 @@ struct ConvergenceTests {
         let drained = try NamedThread.start(name: "test-drain") { PlayedPeer.drain(channel) }
         await source.log.wait(for: "P 3")
         #expect(await source.runState == .running)
-        try ReturnPath.send(.switchoverAck, on: channel)
+        try tell(.switchoverAck, channel)
         await source.log.wait(for: "M device")
-        try ReturnPath.send(.shut(0), on: channel)
+        try tell(.shut(0), channel)
         #expect(await source.eventsToTheEnd().suffix(2) == ["P 2", "M completed"])
         joinFromAnyThread(drained)
     }
@@ -148,7 +153,7 @@ struct ConvergenceTests {
         let channel = try peer.accept()
         let drained = try NamedThread.start(name: "test-drain") { PlayedPeer.drain(channel) }
         await source.log.wait(for: "M active")
-        try ReturnPath.send(.shut(1), on: channel)
+        try tell(.shut(1), channel)
         // At this speed it would take four seconds more to find out.
         #expect(await source.eventsToTheEnd() == ["M setup", "P 1", "M active", "M failed"])
         #expect(await source.controller.info.errorDesc?.contains("destination") == true)

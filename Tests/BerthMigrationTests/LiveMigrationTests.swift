@@ -95,7 +95,7 @@ struct LiveMigrationTests {
         try await target.receive(from: uri)
         try await source.migrate(to: uri)
         await source.log.wait(for: "M pre-switchover")
-        await source.controller.stop()
+        try await source.controller.stop()
         try await source.controller.proceed(from: .preSwitchover)
         #expect(await target.eventsToTheEnd() == ["M setup", "M active", "M completed"])
         #expect(await target.runState == .paused)
@@ -105,7 +105,11 @@ struct LiveMigrationTests {
         for limit: UInt64 in [4 << 20, 20 << 20] {
             let source = try await MigrationEndpoint(pageCount: 2048)
             source.fill(every: 1)
-            try await source.setBandwidth(limit)
+            var parameters = await source.controller.parameterValues
+            parameters.maxBandwidth = limit
+            // The limit ends with the guest's stop, which is not to come early.
+            parameters.downtimeLimit = 1
+            try await source.controller.setParameters(parameters)
             let start = ContinuousClock.now
             try await source.migrate(to: "file:\(directory.file("image"))")
             #expect(await source.eventsToTheEnd().last == "M completed")

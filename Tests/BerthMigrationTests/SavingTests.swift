@@ -57,7 +57,7 @@ struct SavingTests {
     @Test func `T2, D2: a paused guest stays paused`() async throws {
         let source = try await MigrationEndpoint()
         source.fill()
-        await source.controller.stop()
+        try await source.controller.stop()
         source.log.clear()
         let uri = "file:\(directory.file("image"))"
         try await source.migrate(to: uri)

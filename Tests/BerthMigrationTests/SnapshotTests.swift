@@ -116,7 +116,7 @@ struct SnapshotTests {
         #expect(await guest.eventsToTheEnd().last == "M completed")
         let target = try await restore("image", isMapped: false)
         #expect(watch.digests.last == target.digest)
-        try channel.close()
+        withExtendedLifetime(channel) {}
     }
 
     @Test func `T19: a snapshot that finds no room leaves the guest as it runs`() async throws {

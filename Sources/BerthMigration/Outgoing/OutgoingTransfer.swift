@@ -139,19 +139,14 @@ final class OutgoingTransfer {
     }
 
     /// Brings the figures up to date.
-    ///
-    /// - Returns: whether a window has just ended.
-    @discardableResult
-    func count() -> Bool {
+    func count() {
         let bytes = transferredByteCount
         let limits = orders.limits
-        var hasEnded = false
         statistics.update { counters in
             counters.transferredByteCount = bytes
             let pages =
                 counters.zeroPageCount + counters.dataPageCount + counters.deltaPageCount
             guard let figures = window.close(now: .now, bytes: bytes, pages: pages) else { return }
-            hasEnded = true
             counters.megabitsPerSecond = figures.megabitsPerSecond
             counters.pagesPerSecond = figures.pagesPerSecond
             let switchover = limits.switchoverBytesPerSecond
@@ -161,7 +156,6 @@ final class OutgoingTransfer {
                 counters.expectedDowntime = UInt64(min(pending / speed * 1000, 1e15))
             }
         }
-        return hasEnded
     }
 
     // MARK: Speed

@@ -18,6 +18,7 @@ final class PrecopyTransfer {
     private var judge: ConvergenceJudge
     private var isPartOpen = false
 
+    private var lastLook = ContinuousClock.now
     private var lastSync = ContinuousClock.now
     private var lastRateSync = ContinuousClock.now
     private var pagesSinceRateSync: UInt64 = 0
@@ -67,9 +68,10 @@ final class PrecopyTransfer {
             } else {
                 try sendBatch()
             }
-            let windowEnded = transfer.count()
+            transfer.count()
             try transfer.throttle()
-            if windowEnded {
+            if lastLook.duration(to: .now) >= BandwidthWindow.length {
+                lastLook = .now
                 try lookAround()
             }
         }
