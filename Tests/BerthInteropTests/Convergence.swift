@@ -27,6 +27,35 @@ extension Interop {
             try busy.expectSame(in: qemu, as: source)
         }
 
+        @Test(
+            .requiresGuest,
+            .requiresQEMU72,
+            .timeLimit(.minutes(2)),
+            arguments: [PeerProgram.qemu, .oldQEMU]
+        )
+        func `deltas of QEMU arrive`(program: PeerProgram) throws {
+            let directory = try PeersDirectory()
+            let version = program == .oldQEMU ? "7.2" : "10.0"
+            let guest = PeerGuest(.pc, version: version, firmware: Peers.guest)
+            let source = try PeersMachine(program, guest, in: directory, paused: false)
+            try source.waitForRounds(2)
+            let berth = try PeersMachine(.berth, guest, in: directory, incoming: "defer")
+            for end in [source, berth] { try end.setCapability("xbzrle", true) }
+            try source.setParameter("max-bandwidth", .integer(64 << 20))
+            try source.setParameter("downtime-limit", 1)
+            let address = "unix:\(directory.file("socket"))"
+            try berth.migrateIncoming(from: address)
+            try source.startMigration(to: address)
+            try source.monitor.waitForEvent("MIGRATION_PASS") { $0["pass"]?.integer == 5 }
+            try source.setParameter("downtime-limit", 10_000)
+            let info = try source.waitForCompletion()
+            let pages = info["xbzrle-cache"]?["pages"]?.integer
+            #expect(pages ?? 0 > 0, "\(info)")
+            try berth.waitForCompletion()
+            try expectSameMemory(source.memoryPath, berth.memoryPath)
+            #expect(try CounterState.findings(memoryPath: berth.memoryPath) == [])
+        }
+
         @Test(.timeLimit(.minutes(2)), arguments: ["auto-converge", "dirty-limit"])
         func `a guest that writes too fast is slowed down until it can move`(
             capability: String
