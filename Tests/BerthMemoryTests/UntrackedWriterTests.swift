@@ -1,7 +1,6 @@
 import BerthMemory
 import BerthSystem
 import BerthTestSupport
-import Foundation
 import Glibc
 import Testing
 
@@ -74,17 +73,13 @@ struct UntrackedWriterTests {
     }
 
     @Test func `another process is an obstacle as long as it has the file open`() throws {
+        let directory = try PeersDirectory()
         try withFiles { path in
             let block = try fileBlock(path)
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/tail")
-            process.arguments = ["-f", path]
-            process.standardOutput = FileHandle.nullDevice
-            try process.run()
+            let process = try PeersProcess(["/usr/bin/tail", "-f", path], in: directory)
             while block.untrackedWriterObstacle == nil, process.isRunning { usleep(1000) }
             #expect(process.isRunning, "it was seen while it ran")
-            process.terminate()
-            process.waitUntilExit()
+            process.kill()
             #expect(block.untrackedWriterObstacle == nil)
         }
     }

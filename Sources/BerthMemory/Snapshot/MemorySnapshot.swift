@@ -58,12 +58,9 @@ public final class MemorySnapshot: Sendable {
         let userfaultfd: Userfaultfd
         do {
             userfaultfd = try Userfaultfd(.synchronous)
-            let state = SnapshotState(blocks.map(ProtectedBlock.init), userfaultfd)
-            core = Core(state, try PageMap(), try WakeEvent())
         } catch {
-            throw DirtyTrackingError(snapshot: error, of: blocks.first?.mapping)
+            throw DirtyTrackingError(snapshot: error, of: nil)
         }
-        ending = Mutex(nil)
         for block in blocks {
             do {
                 try unsafe userfaultfd.register(block.mapping.pages)
@@ -71,6 +68,13 @@ public final class MemorySnapshot: Sendable {
                 throw DirtyTrackingError(snapshot: error, of: block.mapping)
             }
         }
+        do {
+            let state = SnapshotState(blocks.map(ProtectedBlock.init), userfaultfd)
+            core = Core(state, try PageMap(), try WakeEvent())
+        } catch {
+            throw DirtyTrackingError(snapshot: error, of: nil)
+        }
+        ending = Mutex(nil)
         do {
             let thread = try NamedThread.start(name: "berth-faults") { [core] in
                 Self.serveFaults(core, userfaultfd)
@@ -100,6 +104,7 @@ public final class MemorySnapshot: Sendable {
             try block.protect(step, userfaultfd, pageMap)
             return 0
         }
+        try findFileContent()
         // Each pass takes less time than the one before, so less is written during it.
         for _ in 0..<4 {
             let count = try forEachStep {
@@ -110,6 +115,21 @@ public final class MemorySnapshot: Sendable {
         }
         try change(in: .preparing) { state, _ in
             state.phase = .prepared
+        }
+    }
+
+    /// Finds what has content in files, which takes long where it is scattered: not under the lock.
+    private func findFileContent() throws(DirtyTrackingError) {
+        let blocks = core.state.withLock { $0.blocks.map { ($0.mapping, $0.populated.pageCount) } }
+        for (index, (mapping, pageCount)) in blocks.enumerated() {
+            let content: PageBitmap?
+            do {
+                content = try ProtectedBlock.fileContent(mapping, pageCount: pageCount)
+            } catch {
+                throw DirtyTrackingError("cannot find the content of memory: \(error)")
+            }
+            guard let content else { continue }
+            try change(in: .preparing) { state, _ in state.blocks[index].insert(content) }
         }
     }
 

@@ -89,12 +89,30 @@ struct ProtectedBlock {
                     _ = populated.insert($0)
                 }
             }
-            try mapping.visitFileData(in: bytes) {
-                _ = populated.insert(Self.pages($0))
-            }
         case .all:
             try userfaultfd.protect(mapping, bytes)
         }
+    }
+
+    /// The pages that have content in the file behind a block; nil where that says nothing.
+    ///
+    /// To be asked once all is protected: what is written later meets protection, and is noted.
+    static func fileContent(
+        _ mapping: MemoryMapping,
+        pageCount: Int
+    ) throws(SystemCallError) -> PageBitmap? {
+        guard mapping.descriptor != nil, !mapping.isHugetlb else { return nil }
+        var content = PageBitmap(pageCount: pageCount)
+        // All at once: to find a hole the kernel goes through all data before it.
+        try mapping.visitFileData(in: unsafe 0..<mapping.pages.count) {
+            _ = content.insert(pages($0))
+        }
+        return content
+    }
+
+    /// Notes pages that have content.
+    mutating func insert(_ content: PageBitmap) {
+        _ = populated.formUnion(content)
     }
 
     /// Protects again what was let go or touched for the first time since.
