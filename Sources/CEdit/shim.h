@@ -32,6 +32,11 @@ static inline void berth_edit_use_emacs_keys(EditLine *edit) {
     el_set(edit, EL_EDITOR, "emacs");
 }
 
+// Keys such as ^C are keys while a line is edited, and send no signal.
+static inline void berth_edit_ignore_signal_keys(EditLine *edit) {
+    el_set(edit, EL_SETTY, "-d", "-isig", NULL);
+}
+
 static inline void berth_edit_bind(EditLine *edit, const char *key, const char *function) {
     el_set(edit, EL_BIND, key, function, NULL);
 }

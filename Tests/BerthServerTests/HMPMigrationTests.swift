@@ -191,7 +191,7 @@ import Testing
         (3 << 29, "1.5 GiB"), (1 << 41, "2.0 TiB"), (.max, "8388608.0 TiB"),
     ])
     func `writes sizes for people`(count: Int64, expected: String) {
-        #expect(MigrationProgressLine.byteText(count) == expected)
+        #expect(FixedDecimals.byteText(count) == expected)
     }
 
     private static let globals = """

@@ -5,6 +5,12 @@ public struct HMPCompletion: Sendable, Equatable {
     /// What begins with it, sorted, each once.
     public var candidates: [String]
 
+    /// A completion with candidates that are sorted already.
+    public init(word: String, candidates: [String]) {
+        self.word = word
+        self.candidates = candidates
+    }
+
     /// What all candidates begin with; empty if there are none.
     public var commonPrefix: String {
         guard let first = candidates.first else { return "" }
@@ -20,7 +26,7 @@ extension HMPCompletion {
     /// - Parameters:
     ///   - width: how many characters fit on a line.
     ///   - end: what ends each line.
-    func columns(width: Int, end: String) -> String {
+    public func columns(width: Int, end: String) -> String {
         let longest = candidates.map(\.count).max() ?? 0
         let column = min(max(longest + 2, 10), max(width, 1))
         let perLine = max(width / column, 1)

@@ -1,5 +1,4 @@
 public import BerthSystem
-internal import CEdit
 internal import Glibc
 internal import Synchronization
 
@@ -12,7 +11,7 @@ internal import Synchronization
 /// it knows of the terminal in global variables.
 public final class HMPTerminal: Sendable {
     private let input: OwnedDescriptor
-    private let console: HMPTerminalConsole
+    private let console: TerminalConsole
     private let shell: HMPShell
     private let version: String
     private let stopping: WakeEvent
@@ -39,7 +38,7 @@ public final class HMPTerminal: Sendable {
     ) throws(SystemCallError) {
         stopping = try WakeEvent()
         self.input = input
-        console = HMPTerminalConsole(output: output)
+        console = TerminalConsole(output: output)
         self.shell = shell
         self.version = version
     }
@@ -49,13 +48,14 @@ public final class HMPTerminal: Sendable {
     /// - Throws: `SystemCallError` when the system is out of threads.
     public func start() throws(SystemCallError) {
         let started = try NamedThread.start(name: "berth-console") { [self] in
-            berth_edit_use_utf8()
             console.writeLine(HMPShell.banner(version: version))
             guard
-                let editor = HMPLineEditor(
+                let editor = LineEditor(
                     input: input.raw,
                     console: console,
-                    shell: shell,
+                    editing: LineEditing(prompt: HMPShell.prompt, history: shell.history) {
+                        [table = shell.table] in table.completion(of: $0)
+                    },
                     stopping: stopping
                 )
             else {

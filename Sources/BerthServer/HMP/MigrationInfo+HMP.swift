@@ -1,3 +1,4 @@
+internal import BerthMonitor
 internal import BerthQAPI
 
 extension MigrationInfo {

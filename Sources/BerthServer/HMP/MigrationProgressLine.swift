@@ -1,3 +1,4 @@
+internal import BerthMonitor
 internal import BerthQAPI
 
 /// The progress of a migration in a line.
@@ -10,16 +11,17 @@ enum MigrationProgressLine {
         var parts = [
             status.rawValue,
             "\(percentage(ram))%",
-            "\(byteText(ram.transferred)) sent",
+            "\(FixedDecimals.byteText(ram.transferred)) sent",
             "\(FixedDecimals.text(ram.mbps, 1)) Mbit/s",
         ]
         if status == .completed {
             parts.append("\(info.totalTime ?? 0) ms")
             parts.append("downtime \(info.downtime ?? 0) ms")
         } else {
-            parts.append("\(byteText(ram.remaining)) left")
+            parts.append("\(FixedDecimals.byteText(ram.remaining)) left")
             parts.append("pass \(ram.dirtySyncCount)")
             if let expected = info.expectedDowntime { parts.append("downtime ~\(expected) ms") }
+            if let throttle = info.cpuThrottlePercentage { parts.append("throttle \(throttle)%") }
         }
         return parts.joined(separator: "  ")
     }
@@ -29,15 +31,5 @@ enum MigrationProgressLine {
         guard ram.total > 0 else { return 0 }
         let done = Double(ram.total - min(max(ram.remaining, 0), ram.total))
         return Int(done / Double(ram.total) * 100)
-    }
-
-    /// A number of bytes with three or more digits that matter.
-    static func byteText(_ count: Int64) -> String {
-        var value = Double(count)
-        for unit in ["B", "KiB", "MiB", "GiB"] {
-            if value < 1024 { return FixedDecimals.text(value, unit == "B" ? 0 : 1) + " " + unit }
-            value /= 1024
-        }
-        return FixedDecimals.text(value, 1) + " TiB"
     }
 }

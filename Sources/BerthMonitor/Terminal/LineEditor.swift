@@ -1,33 +1,78 @@
-internal import BerthSystem
+public import BerthSystem
 internal import CEdit
 internal import Glibc
 
+/// What a line editor shows, knows and keeps an eye on.
+public struct LineEditing {
+    /// What comes of something else that happened while a line is edited.
+    public enum Interruption: Sendable {
+        /// Nothing that is to be seen.
+        case nothing
+        /// Show this above the line; it may have several lines, each with its end.
+        case notice(String)
+        /// End the line and the session.
+        case end
+    }
+
+    /// What precedes a line.
+    public var prompt: String
+    /// Finds what could stand where a line ends; its argument is the line up to the cursor.
+    public var completion: (String) -> HMPCompletion
+    /// The lines that were typed, if they are kept.
+    public var history: HMPHistory?
+    /// Whether ^D on an empty line ends the session; QEMU's own monitor ignores it.
+    public var endsAtEndOfFile = false
+    /// Whether ^C clears the line instead of sending a signal.
+    public var clearsLineAtInterrupt = false
+    /// A descriptor that may have something to read while a line is edited, and what to do then.
+    public var watched: (descriptor: CInt, handle: () -> Interruption)?
+
+    /// Chooses what every editor needs.
+    public init(
+        prompt: String,
+        history: HMPHistory?,
+        completion: @escaping (String) -> HMPCompletion
+    ) {
+        self.prompt = prompt
+        self.history = history
+        self.completion = completion
+    }
+}
+
 /// libedit on a terminal, confined to one thread: prompt, editing, history and completion.
+///
+/// There can be one in a process at a time, see `HMPTerminal`.
 @safe
-final class HMPLineEditor {
+public final class LineEditor {
     private let input: CInt
-    private let console: HMPTerminalConsole
-    private let shell: HMPShell
+    private let console: TerminalConsole
+    private let editing: LineEditing
     private let stopping: WakeEvent
     private let files: (input: UnsafeMutablePointer<FILE>, output: UnsafeMutablePointer<FILE>)
     private let edit: OpaquePointer
     private let lines: OpaquePointer
     private let prompt: UnsafeMutablePointer<CChar>
+    /// What is to be shown above the line.
+    private var notice: String?
 
-    /// Prepares a terminal.
+    /// The key that has a notice shown: libedit draws the line again only after a key.
+    private static let noticeKey: wchar_t = 0x1C
+
+    /// Prepares a terminal, and has the calling thread read and write UTF-8.
     ///
     /// - Parameters:
     ///   - input: the terminal, open for reading and writing or only for reading.
     ///   - console: the same terminal, for lists of candidates.
-    ///   - shell: knows what can be completed, and keeps the history.
+    ///   - editing: knows what can be completed, and keeps the history.
     ///   - stopping: ends `readLine()` when raised.
     /// - Returns: nil when memory or descriptors are short.
-    init?(
+    public init?(
         input: CInt,
-        console: HMPTerminalConsole,
-        shell: HMPShell,
+        console: TerminalConsole,
+        editing: LineEditing,
         stopping: WakeEvent
     ) {
+        berth_edit_use_utf8()
         guard let reading = unsafe Self.open(input, "r") else { return nil }
         guard let writing = unsafe Self.open(console.raw, "w") else {
             unsafe fclose(reading)
@@ -35,7 +80,7 @@ final class HMPLineEditor {
         }
         guard let edit = unsafe el_init("berth", reading, writing, writing),
             let lines = unsafe history_init(),
-            let prompt = unsafe strdup(HMPShell.prompt)
+            let prompt = unsafe strdup(editing.prompt)
         else {
             unsafe fclose(reading)
             unsafe fclose(writing)
@@ -43,7 +88,7 @@ final class HMPLineEditor {
         }
         self.input = input
         self.console = console
-        self.shell = shell
+        self.editing = editing
         self.stopping = stopping
         unsafe self.files = unsafe (reading, writing)
         unsafe self.edit = edit
@@ -72,20 +117,30 @@ final class HMPLineEditor {
         // Not retained: the editor owns libedit's state, which ends with it.
         unsafe berth_edit_set_client(edit, Unmanaged.passUnretained(self).toOpaque())
         unsafe berth_edit_set_prompt(edit) { edit in
-            unsafe HMPLineEditor.from(edit).prompt
+            unsafe LineEditor.from(edit).prompt
         }
         unsafe berth_edit_set_reader(edit) { edit, character in
-            unsafe HMPLineEditor.from(edit).readCharacter(into: character)
+            unsafe LineEditor.from(edit).readCharacter(into: character)
         }
         unsafe berth_edit_use_emacs_keys(edit)
         unsafe berth_history_set_size(lines, CInt(HMPHistory.limit))
         unsafe berth_edit_set_history(edit, lines)
         unsafe berth_edit_add_function(edit, "berth-complete", "complete") { edit, _ in
-            unsafe HMPLineEditor.from(edit).complete()
+            unsafe LineEditor.from(edit).complete()
         }
         unsafe berth_edit_bind(edit, "^I", "berth-complete")
-        // On an empty line libedit would take it for the end: as on QEMU's monitor it isn't.
-        unsafe berth_edit_bind(edit, "^D", "ed-delete-next-char")
+        unsafe berth_edit_add_function(edit, "berth-notice", "show a notice") { edit, _ in
+            unsafe LineEditor.from(edit).showNotice()
+        }
+        unsafe berth_edit_bind(edit, "^\\", "berth-notice")
+        if !editing.endsAtEndOfFile {
+            // On an empty line libedit would take it for the end.
+            unsafe berth_edit_bind(edit, "^D", "ed-delete-next-char")
+        }
+        if editing.clearsLineAtInterrupt {
+            unsafe berth_edit_ignore_signal_keys(edit)
+            unsafe berth_edit_bind(edit, "^C", "em-kill-line")
+        }
         unsafe berth_edit_bind(edit, "^W", "ed-delete-prev-word")
         unsafe berth_edit_bind(edit, "^U", "vi-kill-line-prev")
         unsafe berth_edit_bind(edit, "^R", "em-inc-search-prev")
@@ -94,19 +149,19 @@ final class HMPLineEditor {
         unsafe berth_edit_bind(edit, "\\e[4~", "ed-move-to-end")
     }
 
-    private static func from(_ edit: OpaquePointer?) -> HMPLineEditor {
+    private static func from(_ edit: OpaquePointer?) -> LineEditor {
         let client = unsafe berth_edit_client(edit)
         // libedit only calls back what `configure()` has set, right after the client.
         guard let client = unsafe client else { preconditionFailure("libedit lost its client") }
-        return unsafe Unmanaged<HMPLineEditor>.fromOpaque(client).takeUnretainedValue()
+        return unsafe Unmanaged<LineEditor>.fromOpaque(client).takeUnretainedValue()
     }
 
     /// Shows the prompt and reads a line.
     ///
     /// - Returns: the line without its end; nil when the terminal has gone or the session ends.
-    func readLine() -> String? {
+    public func readLine() -> String? {
         unsafe berth_history_clear(lines)
-        for line in shell.history?.lines ?? [] { unsafe berth_history_enter(lines, line) }
+        for line in editing.history?.lines ?? [] { unsafe berth_history_enter(lines, line) }
         // The window may have changed while a command ran.
         unsafe el_resize(edit)
         var count: CInt = 0
@@ -124,9 +179,13 @@ final class HMPLineEditor {
     private func readCharacter(into character: UnsafeMutablePointer<wchar_t>?) -> CInt {
         var decoder = UTF8Decoder()
         while true {
-            guard let outcome = try? Poll.wait(for: input, .input, abort: stopping),
-                outcome == .ready
-            else { return 0 }
+            switch waitForKey() {
+            case .key: break
+            case .notice:
+                unsafe character?.pointee = Self.noticeKey
+                return 1
+            case .end: return 0
+            }
             var byte: UInt8 = 0
             let count = unsafe read(input, &byte, 1)
             if count == 0 { return 0 }
@@ -141,6 +200,45 @@ final class HMPLineEditor {
         }
     }
 
+    private enum Arrival {
+        case key
+        case notice
+        case end
+    }
+
+    /// Waits until a key was pressed, or there is something to be shown.
+    private func waitForKey() -> Arrival {
+        while true {
+            var requests = [
+                pollfd(fd: input, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: stopping.raw, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: editing.watched?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
+            ]
+            let ready = unsafe requests.withUnsafeMutableBufferPointer {
+                try? unsafe Poll.wait($0)
+            }
+            guard ready != nil, requests[1].revents == 0 else { return .end }
+            // Keys first: a notice in the middle of a key's sequence would tear that.
+            if requests[0].revents != 0 { return .key }
+            guard let watched = editing.watched else { continue }
+            switch watched.handle() {
+            case .nothing: continue
+            case .notice(let text):
+                notice = text
+                return .notice
+            case .end: return .end
+            }
+        }
+    }
+
+    /// Shows a notice in the line's place; the line comes below it.
+    private func showNotice() -> UInt8 {
+        guard let text = notice else { return UInt8(CC_NORM) }
+        notice = nil
+        console.write("\r\u{1B}[K" + text.withCarriageReturns)
+        return UInt8(CC_REDISPLAY)
+    }
+
     /// Completes the word before the cursor.
     private func complete() -> UInt8 {
         guard let state = unsafe el_line(edit)?.pointee,
@@ -149,12 +247,13 @@ final class HMPLineEditor {
         else { return UInt8(CC_ERROR) }
         let bytes = unsafe UnsafeBufferPointer(start: start, count: cursor - start)
         let line = unsafe String(decoding: bytes.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let completion = shell.table.completion(of: line)
+        let completion = editing.completion(line)
         switch completion.candidates.count {
         case 0: return UInt8(CC_ERROR)
         case 1:
             let whole = completion.commonPrefix
-            insert(whole.dropFirst(completion.word.count) + (whole.hasSuffix("/") ? "" : " "))
+            let goesOn = whole.hasSuffix("/") || whole.hasSuffix("=") || whole.hasSuffix(".")
+            insert(whole.dropFirst(completion.word.count) + (goesOn ? "" : " "))
             return UInt8(CC_REFRESH)
         default:
             console.write("\r\n" + completion.columns(width: console.columnCount, end: "\r\n"))

@@ -1,34 +1,41 @@
-internal import BerthSystem
+public import BerthSystem
 internal import CEdit
 internal import Glibc
 internal import Synchronization
 
-/// The console of a person at a terminal.
-final class HMPTerminalConsole: HMPConsole {
+/// The console of a person at a terminal, or of whatever else takes its output.
+public final class TerminalConsole: HMPConsole {
     private let output: OwnedDescriptor
     private let open = Atomic(true)
 
-    init(output: consuming OwnedDescriptor) {
+    /// Makes a console.
+    ///
+    /// - Parameter output: a terminal or anything else that is open for writing.
+    public init(output: consuming OwnedDescriptor) {
+        isInteractiveTerminal = isatty(output.raw) == 1
         self.output = output
     }
 
     /// The terminal's number.
     var raw: CInt { output.raw }
 
-    var isInteractiveTerminal: Bool { true }
+    /// Whether it is a terminal, where somebody watches.
+    public let isInteractiveTerminal: Bool
 
-    var columnCount: Int {
+    /// The window's width now; 80 where the terminal doesn't know.
+    public var columnCount: Int {
         let count = berth_terminal_columns(output.raw)
         return count > 0 ? Int(count) : 80
     }
 
-    var isOpen: Bool { open.load(ordering: .relaxed) }
+    /// Whether the session goes on.
+    public var isOpen: Bool { open.load(ordering: .relaxed) }
 
     /// Notes that the session has ended.
     func close() { open.store(false, ordering: .relaxed) }
 
     /// Writes all of it; what a terminal that has gone doesn't take is dropped.
-    func write(_ text: String) {
+    public func write(_ text: String) {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { buffer in
