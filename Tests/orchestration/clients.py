@@ -10,8 +10,8 @@ from endpoint import LIMIT, Directory, Endpoint, disconnect, run_program
 from qemu.qmp import ExecuteError, QMPClient
 
 
-def single(command, directory, *options):
-    return Endpoint(command, directory, "endpoint", options=options)
+def single(command, directory, *options, memory=None):
+    return Endpoint(command, directory, "endpoint", options=options, memory=memory)
 
 
 async def refuse(end, error_class, command, **arguments):

@@ -14,6 +14,7 @@ import time
 import traceback
 
 import clients
+import console
 import migration
 import workloads
 
@@ -38,6 +39,10 @@ def scenarios():
         for function in clients.SCENARIOS:
             title = f"{one}: {function.__name__}"
             yield title, one in found and (lambda f=function, c=one: f(found[c]))
+        for function in console.SCENARIOS:
+            title = f"{one}: {function.__name__}"
+            both = one in found and "berth" in found
+            yield title, both and (lambda f=function, c=one: f(found[c]))
     for function in workloads.SCENARIOS:
         title = f"berth: {function.__name__}"
         yield title, "berth" in found and (lambda f=function: f(found["berth"]))
