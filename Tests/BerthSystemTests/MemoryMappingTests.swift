@@ -102,6 +102,41 @@ struct MemoryMappingTests {
         #expect(resident.allSatisfy { ($0 & 1 == 1) == isPreallocated })
     }
 
+    @Test func `a mapping keeps its file, and tells where that has content`() throws {
+        let memory = try MemoryMapping.memfd(name: "test", byteCount: 8 * page)
+        memory.bytes[2 * page] = 1
+        memory.bytes[3 * page] = 1
+        memory.bytes[7 * page] = 1
+        let file = try #require(memory.descriptor)
+        let part = try MemoryMapping.file(
+            file.duplicate(),
+            offset: UInt64(page),
+            byteCount: 7 * page,
+            sharing: .shared,
+            path: "test"
+        )
+        #expect(part.fileOffset == UInt64(page) && part.path == "test" && memory.path == nil)
+        var found: [Range<Int>] = []
+        try part.visitFileData(in: 0..<7 * page) { found.append($0) }
+        #expect(found == [page..<3 * page, 6 * page..<7 * page])
+        found = []
+        try part.visitFileData(in: 2 * page..<6 * page) { found.append($0) }
+        #expect(found == [2 * page..<3 * page])
+        #expect(try MemoryMapping.anonymous(byteCount: page).descriptor == nil)
+    }
+
+    @Test func `huge pages of a size that is none are an error`() throws {
+        for size in [-1, 0, 3, page, 1 << 60] {
+            #expect(throws: SystemCallError.self, "size \(size)") {
+                try MemoryMapping.memfd(
+                    name: "test",
+                    byteCount: page,
+                    pages: .hugetlb(byteCount: size)
+                )
+            }
+        }
+    }
+
     @Test func `memory is given back when the mapping goes`() throws {
         var mapping: MemoryMapping? = try MemoryMapping.anonymous(byteCount: 64 << 20)
         let base = try #require(mapping?.base)

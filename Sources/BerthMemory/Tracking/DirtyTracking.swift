@@ -17,7 +17,6 @@ public enum DirtyTrackingMode: Sendable, CaseIterable {
 /// that `add` brings. Sources work only while there are clients.
 public final class DirtyTracking: Sendable {
     private struct State {
-        var mode = DirtyTrackingMode.auto
         var own: any DirtySource
         var others: [(token: Int, source: any DirtySource)] = []
         var lastToken = 0
@@ -75,7 +74,6 @@ public final class DirtyTracking: Sendable {
             case .software, .peer:
                 state.own = SoftwareDirtySource(log)
             }
-            state.mode = mode
         }
     }
 
