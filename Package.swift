@@ -76,6 +76,7 @@ let package = Package(
             "BerthMonitor",
             ["BerthQAPI", "BerthJSON", "BerthSystem", "CEdit", systemPackage]
         ),
+        library("BerthClient", ["BerthMonitor", "BerthJSON", "BerthSystem"]),
         library(
             "BerthServer",
             [
@@ -87,7 +88,8 @@ let package = Package(
         .executableTarget(
             name: "berth",
             dependencies: [
-                "BerthServer", "BerthImages", "BerthStream", "BerthQAPI", "BerthSystem",
+                "BerthServer", "BerthClient", "BerthImages", "BerthStream", "BerthQAPI",
+                "BerthSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: librarySettings
@@ -97,13 +99,22 @@ let package = Package(
             dependencies: [],
             swiftSettings: settings
         ),
+        .executableTarget(
+            name: "berth-bench",
+            dependencies: ["BerthMemory", "BerthSystem"],
+            swiftSettings: librarySettings
+        ),
+        .executableTarget(name: "external-writer-example", path: "Examples/external-writer"),
         .target(name: "BerthTestSupport", path: "Tests/BerthTestSupport", swiftSettings: settings),
         tests("BerthSystemTests", ["BerthSystem", systemPackage]),
         tests("BerthJSONTests", ["BerthJSON"]),
         tests("BerthQAPITests", ["BerthQAPI", "BerthJSON", "berth-qapi"]),
         tests("BerthWireTests", ["BerthWire"]),
         tests("BerthMemoryTests", ["BerthMemory", "BerthSystem"]),
-        tests("BerthWorkloadTests", ["BerthWorkload", "BerthMemory", "BerthSystem"]),
+        tests(
+            "BerthWorkloadTests",
+            ["BerthWorkload", "BerthMemory", "BerthSystem", "external-writer-example"]
+        ),
         tests("BerthTransportTests", ["BerthTransport", "BerthSystem", systemPackage]),
         tests(
             "BerthStreamTests",
@@ -123,6 +134,10 @@ let package = Package(
         tests(
             "BerthMonitorTests",
             ["BerthMonitor", "BerthQAPI", "BerthJSON", "BerthSystem", "CBerthLinux"]
+        ),
+        tests(
+            "BerthClientTests",
+            ["BerthClient", "BerthMonitor", "BerthQAPI", "BerthJSON", "BerthSystem"]
         ),
         tests(
             "BerthServerTests",

@@ -40,13 +40,16 @@ BerthJSON: Glibc CJSON
 BerthQAPI: BerthJSON
 BerthWire:
 BerthMemory: Glibc SystemPackage BerthSystem
+BerthWorkload: Glibc SystemPackage BerthMemory BerthSystem
 BerthTransport: Glibc SystemPackage BerthSystem
 BerthStream: Glibc SystemPackage $below_stream
 BerthImages: Glibc SystemPackage BerthStream $below_stream
 BerthMigration: Glibc SystemPackage BerthQAPI BerthStream $below_stream
 BerthMonitor: Glibc SystemPackage BerthQAPI BerthJSON BerthSystem CEdit
-BerthServer: Glibc SystemPackage BerthMonitor BerthMigration BerthImages BerthQAPI BerthStream $below_stream
-berth: Glibc ArgumentParser BerthServer BerthImages BerthStream BerthQAPI BerthSystem
+BerthServer: Glibc SystemPackage BerthMonitor BerthMigration BerthImages BerthWorkload BerthQAPI BerthStream $below_stream
+BerthClient: Glibc BerthMonitor BerthJSON BerthSystem
+berth: Glibc ArgumentParser BerthServer BerthClient BerthImages BerthStream BerthQAPI BerthSystem
+berth-bench: Glibc BerthMemory BerthSystem
 berth-qapi: Glibc Foundation
 "
 layering_findings() {
