@@ -134,13 +134,10 @@ final class GuestWriters: GuestActivity {
         }
     }
 
-    /// Ends all writers: the process is about to exit.
-    func end() {
-        for entry in state.withLock({ state in
-            defer { state.entries = [] }
-            return state.entries
-        }) {
-            entry.writer.end()
+    /// Removes the sockets for other processes: this one is about to exit.
+    func removeSockets() {
+        for case .external(let port) in all.map(\.writer) {
+            port.end()
         }
     }
 

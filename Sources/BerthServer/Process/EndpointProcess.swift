@@ -100,6 +100,7 @@ public struct EndpointProcess {
             return exit
         }
         monitors.close()
+        endpoint.writers.removeSockets()
         if !exit.message.isEmpty {
             StandardError.write(format.line(exit.message))
         }
