@@ -40,7 +40,8 @@ struct SliceWriter {
             }
             slice.isParked.store(true, ordering: .sequentiallyConsistent)
             control.settled.signal()
-            if mode == .ended { return }
+            // Looked at once more: a sleep in between may have used up the signal of the end.
+            if control.mode.load(ordering: .sequentiallyConsistent) == .ended { return }
             sleep(nil)
         }
     }
