@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -190,6 +191,25 @@ int64_t berth_hugetlb_page_size(int fd) {
 pid_t berth_thread_id(void) { return gettid(); }
 
 pid_t berth_fork(void) { return fork(); }
+
+int berth_thread_set_slice(uint64_t nanoseconds) {
+    // The kernel's struct sched_attr, first version; glibc has none.
+    struct {
+        uint32_t size;
+        uint32_t policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime;
+        uint64_t deadline;
+        uint64_t period;
+    } attributes = {
+        .size = sizeof(attributes),
+        .nice = getpriority(PRIO_PROCESS, 0),
+        .runtime = nanoseconds,
+    };
+    return syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
 
 int berth_thread_set_name(pthread_t thread, const char *name) {
     return pthread_setname_np(thread, name);

@@ -9,6 +9,9 @@ import Synchronization
 /// protection waits until the thread "berth-faults" has copied the granule aside, tens of
 /// microseconds; such pieces are given out before others. Each byte is given out once.
 ///
+/// Once half of the buffers are full, a writer waits until the saver comes to its granule, or a few
+/// milliseconds. The other half is kept for times when the saver itself is held up by its file.
+///
 /// Function: pages that were never touched are zero; they are found without reading them, because
 /// reading allocates. Writers in user mode are held back; a system call that writes protected memory
 /// fails with `EFAULT`.
@@ -269,16 +272,25 @@ public final class MemorySnapshot: Sendable {
 
     /// The fault thread.
     private static func serveFaults(_ core: Core, _ userfaultfd: Userfaultfd) {
+        NamedThread.preferShortTurns()
         var addresses = [UInt](repeating: 0, count: 16)
         while true {
             do {
-                let outcome = try Poll.wait(for: userfaultfd.raw, .input, abort: core.stop)
-                guard outcome == .ready else { return }
-                let count = userfaultfd.readFaults(into: &addresses)
+                let outcome = try Poll.wait(
+                    for: userfaultfd.raw,
+                    .input,
+                    abort: core.stop,
+                    timeout: core.state.withLock { $0.timeToDeadline }
+                )
+                guard outcome != .aborted else { return }
+                let count = outcome == .ready ? userfaultfd.readFaults(into: &addresses) : 0
                 for address in addresses.prefix(count) {
                     try core.state.withLock { state throws(SystemCallError) in
                         try state.serve(address)
                     }
+                }
+                try core.state.withLock { state throws(SystemCallError) in
+                    try state.serveOverdue()
                 }
             } catch {
                 // Writers wait until `end`, which the failure brings about.

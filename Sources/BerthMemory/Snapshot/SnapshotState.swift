@@ -21,6 +21,13 @@ struct SnapshotState: Sendable {
         let granule: Int
     }
 
+    /// A granule that a writer waits for.
+    private struct Wish {
+        let place: Place
+        /// When it is copied aside if the saver hasn't come to it.
+        var deadline: ContinuousClock.Instant
+    }
+
     /// What the saver does next.
     enum Choice {
         /// Hands out a piece that is complete.
@@ -33,6 +40,12 @@ struct SnapshotState: Sendable {
 
     /// Bytes in all buffers together.
     private static let poolByteCount = 32 << 20
+    /// How long a writer waits for the saver before its granule gets one of the last buffers.
+    ///
+    /// A file system makes its writer wait for a tenth of a second now and then. At this rate, and
+    /// twice that for the last quarter, half of the buffers last for 192 ms of one thread's writes,
+    /// none of which waits longer than this.
+    private static let patience = Duration.milliseconds(2)
 
     var phase = Phase.preparing
     var blocks: [ProtectedBlock]
@@ -43,8 +56,8 @@ struct SnapshotState: Sendable {
 
     /// Pieces that were copied aside, oldest first.
     private var ready = Queue<SnapshotPiece>()
-    /// Granules that writers wait for, and for which there was no buffer.
-    private var wanted = Queue<Place>()
+    /// Granules that writers wait for, while buffers are short; the saver copies those first.
+    private var wanted = Queue<Wish>()
     private var cursor = Place(block: 0, granule: 0)
 
     private let bufferByteCount: Int
@@ -71,12 +84,34 @@ struct SnapshotState: Sendable {
         case .sealed:
             counters.faults += 1
             let granule = offset / blocks[index].granuleByteCount
-            try save(Place(block: index, granule: granule), userfaultfd)
+            try save(
+                Place(block: index, granule: granule),
+                userfaultfd,
+                reserve: bufferLimit / 2
+            )
         case .ended:
             let page = offset / blocks[index].mapping.pageByteCount
             let start = page * blocks[index].mapping.pageByteCount
             // Fails where the protection is lifted already, and then nobody waits for long.
             try? userfaultfd.release(blocks[index].mapping, start..<start + 1)
+        }
+    }
+
+    /// How long from now on until `serveOverdue` has something to do; nil if nobody waits.
+    var timeToDeadline: Duration? {
+        wanted.first.map { max(.zero, ContinuousClock.now.duration(to: $0.deadline)) }
+    }
+
+    /// Lets writers go on that have waited long enough for the saver.
+    mutating func serveOverdue() throws(SystemCallError) {
+        guard phase == .sealed, let userfaultfd else { return }
+        let now = ContinuousClock.now
+        // Those that find no buffer are put back behind the others.
+        var count = wanted.count
+        while count > 0, let wish = wanted.first, wish.deadline <= now {
+            count -= 1
+            wanted.removeFirst()
+            try save(wish.place, userfaultfd, reserve: 0)
         }
     }
 
@@ -91,9 +126,12 @@ struct SnapshotState: Sendable {
     }
 
     /// Copies a granule aside that a writer waits for, and lets it go.
+    ///
+    /// - Parameter reserve: the granule waits for the saver if no more buffers than these are free.
     private mutating func save(
         _ place: Place,
-        _ userfaultfd: Userfaultfd
+        _ userfaultfd: Userfaultfd,
+        reserve: Int
     ) throws(SystemCallError) {
         let mapping = blocks[place.block].mapping
         let bytes = blocks[place.block].bytes(of: place.granule)
@@ -102,9 +140,9 @@ struct SnapshotState: Sendable {
             // The saver has it, and lets it go in a moment.
             return
         case .waiting where blocks[place.block].hasContent(place.granule):
-            guard let buffer = unsafe takeBuffer() else {
+            guard let buffer = unsafe takeBuffer(leaving: reserve) else {
                 counters.waitsForSaver += 1
-                wanted.append(place)
+                wanted.append(Wish(place: place, deadline: .now + patience))
                 return
             }
             let populated = blocks[place.block].populated
@@ -130,8 +168,8 @@ struct SnapshotState: Sendable {
 
     /// Chooses what is given out next: first what a writer waits for.
     mutating func choose() -> Choice {
-        while let place = wanted.popFirst() {
-            if let choice = take(place) { return choice }
+        while let wish = wanted.popFirst() {
+            if let choice = take(wish.place) { return choice }
         }
         if let piece = ready.popFirst() { return .give(piece) }
         while cursor.block < blocks.count {
@@ -173,10 +211,24 @@ struct SnapshotState: Sendable {
 
     // MARK: buffers
 
-    private mutating func takeBuffer() -> UnsafeMutableRawPointer? {
+    /// Number of buffers that there may be.
+    private var bufferLimit: Int {
+        bufferByteCount > 0 ? max(2, Self.poolByteCount / bufferByteCount) : 0
+    }
+
+    /// Buffers that could be taken.
+    private var freeBufferCount: Int {
+        unsafe freeBuffers.count + bufferLimit - buffers.count
+    }
+
+    /// How long a writer is to wait now.
+    private var patience: Duration {
+        freeBufferCount > bufferLimit / 4 ? Self.patience : Self.patience * 2
+    }
+
+    private mutating func takeBuffer(leaving reserve: Int) -> UnsafeMutableRawPointer? {
+        guard freeBufferCount > reserve else { return nil }
         if let buffer = unsafe freeBuffers.popLast() { return unsafe buffer }
-        let count = unsafe buffers.count
-        guard (count + 1) * bufferByteCount <= Self.poolByteCount else { return nil }
         let buffer = UnsafeMutableRawPointer.allocate(
             byteCount: bufferByteCount,
             alignment: MemoryMapping.hostPageByteCount
@@ -207,14 +259,21 @@ private struct Queue<Element: Sendable>: Sendable {
         elements.append(element)
     }
 
+    var count: Int { elements.count - head }
+
+    var first: Element? { head < elements.count ? elements[head] : nil }
+
     mutating func popFirst() -> Element? {
-        guard head < elements.count else { return nil }
-        let element = elements[head]
+        guard let element = first else { return nil }
+        removeFirst()
+        return element
+    }
+
+    mutating func removeFirst() {
         head += 1
         if head == elements.count {
             elements.removeAll(keepingCapacity: true)
             head = 0
         }
-        return element
     }
 }

@@ -77,6 +77,8 @@ int64_t berth_hugetlb_page_size(int fd);
 // Threads and children.
 pid_t berth_thread_id(void);
 pid_t berth_fork(void);
+// Asks the scheduler for short turns of the calling thread, and so for turns soon after it wakes.
+int berth_thread_set_slice(uint64_t nanoseconds);
 int berth_thread_set_name(pthread_t thread, const char *name);
 int berth_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest);
 
