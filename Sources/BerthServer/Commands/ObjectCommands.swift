@@ -17,7 +17,7 @@ extension Endpoint {
             }
             try await add(options)
         case .objectDel(let arguments):
-            if !writers.remove(arguments.id) {
+            if try !writers.remove(arguments.id) {
                 try objects.remove(arguments.id)
             }
         case .qomList(let arguments):

@@ -68,7 +68,14 @@ final class GuestWriters: GuestActivity {
     /// Ends a writer.
     ///
     /// - Returns: false if there is none of that id.
-    func remove(_ id: String) -> Bool {
+    /// - Throws: `QMPError` if it doesn't stop; it goes on then.
+    func remove(_ id: String) throws(QMPError) -> Bool {
+        guard let found = all.first(where: { $0.options.id == id }) else { return false }
+        // Its end would wait for as long as a snapshot holds it.
+        guard found.writer.pause(within: Self.patience) else {
+            let error = Self.stillWriting(id)
+            throw QMPError("cannot delete object '\(id)': " + error.message, hint: error.hint)
+        }
         let entry = state.withLock { state -> Entry? in
             guard let index = state.entries.firstIndex(where: { $0.options.id == id }) else {
                 return nil
@@ -154,8 +161,12 @@ final class GuestWriters: GuestActivity {
             return late?.options.id
         }
         guard let stubborn else { return }
-        throw MigrationError(
-            "cannot stop the guest: '\(stubborn)' goes on writing its memory",
+        throw Self.stillWriting(stubborn)
+    }
+
+    private static func stillWriting(_ id: String) -> MigrationError {
+        MigrationError(
+            "writer '\(id)' didn't stop writing the guest's memory",
             hint: "it may wait for a background snapshot, which can be cancelled, or be a process "
                 + "that doesn't answer"
         )
