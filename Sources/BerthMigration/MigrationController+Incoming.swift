@@ -109,8 +109,7 @@ extension MigrationController {
             perform(incoming.handle(.loaded))
         case .failed(let error):
             endIncomingWork()
-            incomingError = error.message
-            incomingHint = error.hint
+            incomingError = error.sentence
             perform(incoming.handle(.failed))
         }
     }
@@ -131,8 +130,7 @@ extension MigrationController {
                 adopt()
             case .giveUp:
                 guard exitsOnError else { continue }
-                let hint = incomingHint.map { " (\($0))" } ?? ""
-                environment.exit(1, (incomingError ?? "the incoming migration failed") + hint)
+                environment.exit(1, incomingError ?? "the incoming migration failed")
             }
         }
     }

@@ -43,7 +43,7 @@ extension MigrationController {
         do {
             try launch(plan, try open(address, resources), orders)
         } catch {
-            outgoingError = error.message
+            outgoingError = error.sentence
             perform(outgoing.handle(.failed))
             throw error
         }
@@ -268,7 +268,7 @@ extension MigrationController {
             restrain(nil)
             if outgoing.status != .cancelling {
                 // The first error is the cause of those that follow.
-                outgoingError = outgoingError ?? error?.message
+                outgoingError = outgoingError ?? error?.sentence
             }
             perform(outgoing.handle(error == nil ? .finished : .failed))
         }
@@ -323,7 +323,7 @@ extension MigrationController {
             try activity?.pause()
             return true
         } catch {
-            outgoingError = error.message
+            outgoingError = error.sentence
             outgoingWork?.orders.cancel()
             return false
         }

@@ -63,7 +63,6 @@ public actor MigrationController {
     var incoming = IncomingStateMachine()
     var incomingWork: Work?
     var incomingError: String?
-    var incomingHint: String?
     /// A guest on its way from the data thread into the endpoint.
     var loaded: LoadedGuest?
     var incomingAddresses: [BerthTransport.MigrationAddress] = []

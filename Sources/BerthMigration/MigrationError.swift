@@ -16,6 +16,11 @@ public struct MigrationError: Error, Sendable, Equatable {
         self.hint = hint
     }
 
+    /// What was wrong and what to do, for where there is room for one text only.
+    public var sentence: String {
+        hint.map { "\(message); \($0)" } ?? message
+    }
+
     /// The failure of a stream, after `context` ("saving to 'file:/x'").
     public init(_ error: StreamError, during context: String) {
         self.init("\(context): \(error)", hint: error.hint)

@@ -23,7 +23,7 @@ public struct QMPError: Error, Equatable, Sendable {
     public var desc: String
     /// What to do about it.
     ///
-    /// Shown on the human monitor and on the command line, not in QMP.
+    /// A line of its own on the human monitor and the command line; QMP has it behind `desc`.
     public var hint: String?
 
     /// Makes an error of the class that most errors have, or another.

@@ -20,7 +20,8 @@ private func content(of raw: CInt) -> String {
 
 @Suite(.timeLimit(.minutes(5))) struct DescriptorPassingTests {
     private static let missing =
-        #"{"error": {"class": "GenericError", "desc": "No file descriptor supplied via SCM_RIGHTS"}}"#
+        #"{"error": {"class": "GenericError", "desc": "No file descriptor supplied via SCM_RIGHTS; "#
+        + #"send it as ancillary data of the same message, over a unix socket"}}"#
     private static let ok = #"{"return": {}}"#
 
     private static func getFD(_ name: String) -> String {

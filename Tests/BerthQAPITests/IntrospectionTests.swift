@@ -36,13 +36,15 @@ import Testing
         "set-action",
         "MIGRATION/arg-type/status/^pre-switchover",
         "qom-get/ret-type/!value",
+        "calc-dirty-rate/arg-type/mode",
+        "query-dirty-rate",
     ])
     func `libvirt's walker finds what is there`(path: String) throws {
         #expect(try walker.finds(path))
     }
 
     @Test(arguments: [
-        "blockdev-add", "calc-dirty-rate", "device_add/$json-cli-hotplug",
+        "blockdev-add", "snapshot-save", "device_add/$json-cli-hotplug",
         "migrate/arg-type/blk", "migrate/arg-type/*addr", "migrate/$deprecated",
         "query-migrate/arg-type/status",
         "object-add/arg-type/*qom-type",

@@ -4,7 +4,7 @@ import Testing
 
 /// The parameters of a migration: defaults, bounds, and how new values are laid over old ones.
 @Suite struct MigrationParametersTests {
-    @Test func `the defaults are those of QEMU 10`() {
+    @Test func `the defaults are those of QEMU 10, and one of ours`() {
         let expected: JSONObject = [
             "announce-initial": .integer(50), "announce-max": .integer(550),
             "announce-rounds": .integer(5), "announce-step": .integer(100),
@@ -19,7 +19,7 @@ import Testing
             "multifd-qatzip-level": .integer(1), "multifd-zstd-level": .integer(1),
             "x-vcpu-dirty-limit-period": .integer(1000), "vcpu-dirty-limit": .integer(1),
             "mode": .string("normal"), "zero-page-detection": .string("multifd"),
-            "direct-io": .bool(false),
+            "direct-io": .bool(false), "x-dirty-tracking": .string("auto"),
         ]
         #expect(MigrationParameters().toObject() == expected)
     }
@@ -103,8 +103,10 @@ import Testing
             #expect(defaults[setting.name] == setting.defaultValue, "\(setting.name)")
             #expect(!setting.summary.isEmpty)
         }
-        #expect(MigrationParameters.settings.count == 29)
+        #expect(MigrationParameters.settings.count == 30)
         let unstable = MigrationParameters.settings.filter(\.isUnstable).map(\.name)
-        #expect(unstable == ["x-checkpoint-delay", "x-vcpu-dirty-limit-period"])
+        #expect(
+            unstable == ["x-checkpoint-delay", "x-vcpu-dirty-limit-period", "x-dirty-tracking"]
+        )
     }
 }

@@ -186,6 +186,7 @@ import Testing
         vcpu-dirty-limit: 1 MB/s
         mode: normal
         direct-io: off
+        x-dirty-tracking: auto
 
         """
 }

@@ -51,7 +51,8 @@ struct QMPMessage {
         if let id { reply["id"] = id }
         reply["error"] = [
             "class": .string(error.errorClass.rawValue),
-            "desc": .string(error.desc),
+            // QMP has one text for both.
+            "desc": .string(error.hint.map { "\(error.desc); \($0)" } ?? error.desc),
         ]
         return bytes(.object(reply))
     }
