@@ -83,6 +83,13 @@ public final class NamedThread: Sendable {
         _ = berth_thread_set_slice(100_000)
     }
 
+    /// Lets other threads go before the calling one, where they compete for a processor.
+    ///
+    /// For work in the background; it can't be taken back without privilege.
+    public static func giveWay() {
+        _ = setpriority(CInt(PRIO_PROCESS.rawValue), id_t(berth_thread_id()), 10)
+    }
+
     /// The kernel's number of the calling thread.
     ///
     /// The corresponding C function is `gettid`.

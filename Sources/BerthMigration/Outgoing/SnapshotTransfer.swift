@@ -31,6 +31,7 @@ final class SnapshotTransfer {
     func run() throws(StreamError) {
         // Whatever happens, nobody may be left waiting for a page.
         defer { snapshot.end() }
+        NamedThread.giveWay()
         let total = blocks.reduce(0) { $0 + UInt64($1.pageCount) }
         transfer.statistics.update { $0.remainingPageCount = total }
         try transfer.becomeActive()
