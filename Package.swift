@@ -146,6 +146,6 @@ let package = Package(
                 "BerthMemory", "BerthTransport", "BerthSystem",
             ]
         ),
-        tests("BerthInteropTests", []),
+        tests("BerthInteropTests", ["external-writer-example"]),
     ]
 )

@@ -1,5 +1,6 @@
 import BerthMemory
 import BerthSystem
+import BerthTestSupport
 import Glibc
 import Testing
 
@@ -98,7 +99,7 @@ final class WriterProcess {
 
     init(_ arguments: [String]) throws {
         let path = try #require(
-            Self.path,
+            BuiltProgram.path("external-writer-example"),
             "the program external-writer-example is built with the tests"
         )
         let started = try ChildProcess.start([path] + arguments, piping: .standardOutput)
@@ -120,18 +121,6 @@ final class WriterProcess {
             bytes += buffer.prefix(count)
         }
         return (try process.wait(), String(decoding: bytes, as: UTF8.self))
-    }
-
-    private static var path: String? {
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        let own = String(
-            decoding: buffer.prefix(max(count, 0)).map(UInt8.init(bitPattern:)),
-            as: UTF8.self
-        )
-        guard let slash = own.lastIndex(of: "/") else { return nil }
-        let path = own[...slash] + "external-writer-example"
-        return access(String(path), X_OK) == 0 ? String(path) : nil
     }
 }
 
