@@ -10,6 +10,17 @@ struct BandwidthWindow {
     private var pagesAtStart: UInt64 = 0
     /// Bytes per second measured over the last whole window; nil before its end.
     private(set) var bytesPerSecond: Double?
+    /// The same of the last windows, the latest last.
+    private var recent: [Double] = []
+    /// Half a second.
+    private static let recentCount = 5
+
+    /// Bytes per second that can be counted on: the least of the last half second; nil before the
+    /// first window has ended.
+    ///
+    /// One window is easily a lucky one: memory that the destination touches for the first time, or
+    /// a file that is written back, makes the speed vary tenfold from one to the next.
+    var steadyBytesPerSecond: Double? { recent.min() }
 
     init(now: ContinuousClock.Instant) {
         start = now
@@ -29,6 +40,8 @@ struct BandwidthWindow {
         let byteCount = bytes - bytesAtStart
         let rate = Double(byteCount) / seconds
         bytesPerSecond = rate
+        if recent.count == Self.recentCount { recent.removeFirst() }
+        recent.append(rate)
         let pageRate = Double(pages - pagesAtStart) / seconds
         start = now
         bytesAtStart = bytes

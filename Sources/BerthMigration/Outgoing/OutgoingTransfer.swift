@@ -108,9 +108,9 @@ final class OutgoingTransfer {
         writer.output.transferredByteCount + ((writer as? MappedWriter)?.pageByteCount ?? 0)
     }
 
-    /// Bytes per second: of the last window, or before its end of the time since the start.
+    /// Bytes per second to be counted on, or before the first window's end: since the start.
     var bytesPerSecond: Double {
-        if let rate = window.bytesPerSecond { return rate }
+        if let rate = window.steadyBytesPerSecond { return rate }
         let seconds = start.duration(to: .now) / .seconds(1)
         return seconds > 0 ? Double(transferredByteCount) / seconds : 0
     }

@@ -4,8 +4,9 @@ import BerthStream
 /// Sends a guest that runs: round after round what it has changed meanwhile, until what is left can
 /// be sent within the allowed downtime; then, with the guest stopped, the rest.
 ///
-/// Function: QEMU's precopy loop and its formulas; docs/live.md tells them to users. The guest is
-/// stopped by the controller while this waits.
+/// Function: QEMU's precopy loop and its formulas; docs/live.md tells them to users. Only the speed
+/// that decides about the end is a more careful one. The guest is stopped by the controller while
+/// this waits.
 ///
 /// Odd cases: before the first window of 100 ms has ended nothing is known about the speed for
 /// certain. QEMU then stops the guest as soon as everything was sent once. So does this, if what
