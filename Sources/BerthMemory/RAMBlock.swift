@@ -114,11 +114,18 @@ public final class RAMBlock: Sendable {
     /// Meaningful only while nothing writes the block. It is a checksum against accidents, not
     /// against forgery: FNV's multiply-and-xor over 64-bit words.
     public var digest: UInt64 {
+        digest(of: 0..<pageCount)
+    }
+
+    /// The same of some of its pages, clamped to the block.
+    public func digest(of pages: Range<Int>) -> UInt64 {
+        let pages = pages.clamped(to: 0..<pageCount)
+        let end = min(pages.upperBound * targetPageByteCount, byteCount / 8 * 8)
+        let base = unsafe self.base
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        let words = unsafe UnsafeRawBufferPointer(start: base, count: byteCount / 8 * 8)
-        for offset in stride(from: 0, to: byteCount / 8 * 8, by: 8) {
+        for offset in stride(from: pages.lowerBound * targetPageByteCount, to: end, by: 8) {
             hash =
-                unsafe (hash ^ words.load(fromByteOffset: offset, as: UInt64.self))
+                unsafe (hash ^ base.load(fromByteOffset: offset, as: UInt64.self))
                 &* 0x100_0000_01b3
             hash ^= hash >> 29
         }

@@ -66,26 +66,15 @@ struct DirtyRateMeasurement {
             let share = Double(block.byteCount) / Double(1 << 30) * Double(request.samplePages)
             for _ in 0..<min(max(Int(share), 1), block.pageCount) {
                 let page = Int.random(in: 0..<block.pageCount)
-                samples.append(Sample(block: block, page: page, digest: digest(block, page)))
+                samples.append(
+                    Sample(block: block, page: page, digest: block.digest(of: page..<page + 1))
+                )
             }
         }
         guard !samples.isEmpty else { return 0 }
         guard let seconds = wait() else { return nil }
-        let changed = samples.count { digest($0.block, $0.page) != $0.digest }
+        let changed = samples.count { $0.block.digest(of: $0.page..<$0.page + 1) != $0.digest }
         let byteCount = blocks.reduce(0) { $0 + Double($1.byteCount) }
         return rate(byteCount * Double(changed) / Double(samples.count), seconds)
-    }
-
-    /// A page as a number; a change shows except by an accident of one in 2^64.
-    private func digest(_ block: RAMBlock, _ page: Int) -> UInt64 {
-        let base = unsafe block.base + page * targetPageByteCount
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for offset in stride(from: 0, to: targetPageByteCount, by: 8) {
-            hash =
-                unsafe (hash ^ base.load(fromByteOffset: offset, as: UInt64.self))
-                &* 0x100_0000_01b3
-            hash ^= hash >> 29
-        }
-        return hash
     }
 }
