@@ -96,18 +96,6 @@ public struct PageBitmap: Sendable, Equatable {
         return fresh
     }
 
-    /// Clears every bit that is set in `other`.
-    public mutating func subtract(_ other: PageBitmap) {
-        for index in words.indices.prefix(other.words.count) {
-            words[index] &= ~other.words[index]
-        }
-    }
-
-    /// Clears all bits.
-    public mutating func removeAll() {
-        for index in words.indices { words[index] = 0 }
-    }
-
     /// Adds every set bit of `word` to the 64 pages that start at `wordIndex * 64`.
     ///
     /// - Returns: how many bits were not set before.

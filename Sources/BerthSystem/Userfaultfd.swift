@@ -32,12 +32,6 @@ public final class Userfaultfd: Sendable {
         }
     }
 
-    /// Takes over one that another process has opened and enabled: it works on that process's
-    /// memory.
-    public init(adopting descriptor: consuming OwnedDescriptor) {
-        self.descriptor = descriptor
-    }
-
     /// The descriptor: readable while a fault waits.
     public var raw: CInt { descriptor.raw }
 

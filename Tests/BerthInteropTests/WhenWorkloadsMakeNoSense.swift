@@ -68,7 +68,7 @@ extension Interop {
                 #expect(refusal?.text.contains(word) == true, "\(refusal as Any)")
             }
             #expect(try berth.monitor.execute("x-query-workload") == [])
-            // What is asked for now is in order.
+            // This request is in order.
             try add("writer", on: "ram", to: berth)
             try berth.waitForWrites(beyond: 0)
         }
