@@ -52,6 +52,16 @@ let package = Package(
             pkgConfig: "libedit",
             providers: [.apt(["libedit-dev"])]
         ),
+        .systemLibrary(
+            name: "CZlib",
+            pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev"])]
+        ),
+        .systemLibrary(
+            name: "CZstd",
+            pkgConfig: "libzstd",
+            providers: [.apt(["libzstd-dev"])]
+        ),
         .target(name: "CBerthLinux"),
         library("BerthSystem", ["CBerthLinux", systemPackage]),
         library("BerthJSON", ["CJSON"]),
@@ -62,7 +72,10 @@ let package = Package(
         library("BerthTransport", ["BerthSystem", systemPackage]),
         library(
             "BerthStream",
-            ["BerthWire", "BerthMemory", "BerthTransport", "BerthSystem", "BerthJSON"]
+            [
+                "BerthWire", "BerthMemory", "BerthTransport", "BerthSystem", "BerthJSON", "CZlib",
+                "CZstd",
+            ]
         ),
         library(
             "BerthImages",

@@ -34,6 +34,8 @@ below_stream="BerthWire BerthMemory BerthTransport BerthSystem BerthJSON"
 layers="
 CJSON:
 CEdit:
+CZlib:
+CZstd:
 CBerthLinux:
 BerthSystem: Glibc SystemPackage CBerthLinux
 BerthJSON: Glibc CJSON
@@ -42,7 +44,7 @@ BerthWire:
 BerthMemory: Glibc SystemPackage BerthSystem
 BerthWorkload: Glibc SystemPackage BerthMemory BerthSystem
 BerthTransport: Glibc SystemPackage BerthSystem
-BerthStream: Glibc SystemPackage $below_stream
+BerthStream: Glibc SystemPackage CZlib CZstd $below_stream
 BerthImages: Glibc SystemPackage BerthStream $below_stream
 BerthMigration: Glibc SystemPackage BerthQAPI BerthStream $below_stream
 BerthMonitor: Glibc SystemPackage BerthQAPI BerthJSON BerthSystem CEdit

@@ -75,6 +75,7 @@ struct DirtyPages {
                 block = 0
                 page = 0
                 hasWrapped = true
+                try writer.endPass()
                 continue
             }
             sent += try sender.send(

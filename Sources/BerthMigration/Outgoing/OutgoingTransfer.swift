@@ -105,7 +105,7 @@ final class OutgoingTransfer {
 
     /// Bytes that left so far.
     var transferredByteCount: UInt64 {
-        writer.output.transferredByteCount + ((writer as? MappedWriter)?.pageByteCount ?? 0)
+        writer.output.transferredByteCount + writer.pageByteCount
     }
 
     /// Bytes per second to be counted on, or before the first window's end: since the start.

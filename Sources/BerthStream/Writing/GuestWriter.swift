@@ -12,6 +12,9 @@ public protocol GuestWriter: PageSink {
     /// What stands around the pages; nil before `begin`.
     var frame: StreamFrame? { get }
 
+    /// Bytes of pages that left beside `output`: at places of their own, or on other channels.
+    var pageByteCount: UInt64 { get }
+
     /// Writes the header, the configuration and the list of blocks.
     ///
     /// - Parameter earlySections: whole sections that come before the first page (virtio-mem).
@@ -20,6 +23,15 @@ public protocol GuestWriter: PageSink {
         blocks: [StreamBlock],
         earlySections: [UInt8]
     ) throws(StreamError)
+
+    /// Closes the iteration and hands everything to the channel.
+    func endIteration() throws(StreamError)
+
+    /// Ends a pass over memory: a page that comes from now on may be newer than one that came
+    /// before, and must win.
+    ///
+    /// Comes inside an iteration. Between two of them each page comes once at most.
+    func endPass() throws(StreamError)
 
     /// Closes the RAM section and writes device state, end mark and description.
     ///
@@ -55,6 +67,12 @@ extension GuestWriter {
         try frame?.endPart()
         try output.flush()
     }
+
+    /// Nothing to do where pages reach the destination in the order in which they were sent.
+    public func endPass() throws(StreamError) {}
+
+    /// None where all pages go through `output`.
+    public var pageByteCount: UInt64 { 0 }
 
     /// Opens the last iteration; the guest is stopped.
     ///
