@@ -28,7 +28,7 @@ test: peers ## Run unit, interop and orchestration tests
 interop: peers ## Run only the tests against real QEMU, and list what was skipped
 	@.ci/test.sh interop
 
-bench: peers ## Save and restore a 2 GiB guest with Berth and with QEMU, side by side
+bench: peers ## Measure Berth, QEMU and the machine side by side (BENCH="--help": how)
 	@.ci/bench.sh $(BENCH)
 
 check: setup ## Format, layering, generated files, forbidden strings, warnings

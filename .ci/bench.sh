@@ -1,21 +1,30 @@
 #!/bin/bash
 # bench.sh [live] [ARGUMENT...]: builds the release binary and runs a benchmark with it: live.py if the
-# first word says so, else endpoint.py. Called by make.
+# first word says so, else suite.py. Called by make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. .ci/debian.sh
 . .build-peers/env
-script=endpoint
+script=suite
+product=berth
 if [ "${1:-}" = live ]; then
     script=live
+    product=berth-bench
     shift
-elif [ -z "$BERTH_QEMU" ]; then
-    echo "This benchmark compares with real QEMU: $BERTH_QEMU_WHY" >&2
-    exit 1
+else
+    if [ -z "$BERTH_QEMU" ]; then
+        say "this benchmark compares with real QEMU: $BERTH_QEMU_WHY"
+        exit 1
+    fi
+    if ! command -v fio >/dev/null; then
+        read_os_release
+        if ! is_debian || ! install_packages fio; then
+            say "without fio the limits of the disk are not measured: install the package fio"
+        fi
+    fi
 fi
 swift build -c release --product berth
-if [ "$script" = live ]; then
-    swift build -c release --product berth-bench
-fi
+[ "$product" = berth ] || swift build -c release --product "$product"
 BERTH_BINARY=$(swift build -c release --show-bin-path)/berth
 export BERTH_BINARY
 exec python3 "Benchmarks/$script.py" "$@"

@@ -19,6 +19,7 @@ import time
 
 import plot
 from guest import Guest
+from qmp import Failure
 
 MIB = 1 << 20
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ class Bench:
         )
 
     def settle(self, *paths):
-        """Removes files, writes back, and lets the kernel have memory in hand; see endpoint.py."""
+        """Removes files, writes back, and lets the kernel have memory in hand; see machine.py."""
         for path in paths:
             pathlib.Path(path).unlink(missing_ok=True)
         os.sync()
@@ -351,6 +352,8 @@ def main():
             options.json.write_text(json.dumps(bench.json(), indent=1) + "\n")
         if options.plot and bench.lines:
             bench.draw(options.plot)
+    except Failure as failure:
+        raise SystemExit(str(failure)) from None
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

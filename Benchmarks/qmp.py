@@ -8,6 +8,10 @@ import subprocess
 import time
 
 
+class Failure(Exception):
+    """An endpoint refused something, failed at it, or ended."""
+
+
 class Endpoint:
     """A process with a monitor, ended by `close`, or with this program."""
 
@@ -19,7 +23,7 @@ class Endpoint:
                 return self.start(command, directory, *options)
             except TimeoutError:
                 self.close()
-        raise SystemExit(f"{command[0]} does not answer")
+        raise Failure(f"{command[0]} does not answer")
 
     def start(self, command, directory, *options):
         self.path = os.path.join(directory, f"qmp-{time.monotonic_ns()}")
@@ -40,7 +44,7 @@ class Endpoint:
                 break
             except OSError:
                 if self.process.poll() is not None:
-                    raise SystemExit(f"{command[0]} ended at its start") from None
+                    raise Failure(f"{command[0]} ended at its start") from None
                 time.sleep(0.0002)
         self.buffer = b""
         self.events = []
@@ -53,7 +57,7 @@ class Endpoint:
         while b"\n" not in self.buffer:
             data = self.connection.recv(65536)
             if not data:
-                raise SystemExit(f"{self.process.args[0]} closed its monitor")
+                raise Failure(f"{self.process.args[0]} closed its monitor")
             self.buffer += data
         line, self.buffer = self.buffer.split(b"\n", 1)
         return json.loads(line)
@@ -66,7 +70,7 @@ class Endpoint:
         while "event" in (answer := self.message()):
             self.events.append(answer)
         if "error" in answer:
-            raise SystemExit(f"{self.process.args[0]}: {command}: {answer['error']['desc']}")
+            raise Failure(f"{command}: {answer['error']['desc']}")
         return answer["return"]
 
     def capabilities(self, **states):
@@ -79,15 +83,23 @@ class Endpoint:
         )
 
     def wait_for_end(self):
-        """Waits for the event that ends a migration; anything but `completed` ends the program."""
+        """Waits for the event that ends a migration; anything but `completed` is a failure."""
         while True:
-            event = self.events.pop(0) if self.events else self.message()
+            event = self.next_event()
             status = event.get("data", {}).get("status")
-            if event.get("event") == "MIGRATION" and status in ("completed", "failed", "cancelled"):
+            if event["event"] == "MIGRATION" and status in ("completed", "failed", "cancelled"):
                 if status != "completed":
                     info = self.execute("query-migrate")
-                    raise SystemExit(f"{self.process.args[0]}: {status}: {info}")
+                    raise Failure(f"{status}: {info.get('error-desc', 'no reason given')}")
                 return
+
+    def next_event(self):
+        return self.events.pop(0) if self.events else self.message()
+
+    def forget_events(self):
+        """Drops the events of what went before, so that the next end is the one that is waited for."""
+        self.execute("query-status")
+        self.events.clear()
 
     def resident(self, without_bytes=0):
         """Bytes resident, in all and anonymous ones, without mappings of at least `without_bytes`."""
@@ -108,6 +120,23 @@ class Endpoint:
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def guest_resident(self, size):
+        """Bytes resident of the guest's memory: of mappings at least half as large as it is."""
+        return self.resident()[0] - self.resident(size // 2)[0]
+
+    def forget_peak(self):
+        """The highest resident size counts from now on."""
+        with open(f"/proc/{self.process.pid}/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+
+    def peak(self):
+        """The highest resident size since then, in bytes. The kernel keeps it; nothing samples it."""
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) << 10
+        raise Failure("the kernel keeps no highest resident size")
 
     def close(self):
         self.process.kill()
