@@ -156,6 +156,15 @@ public enum Sockets {
         _ = shutdown(raw, CInt(SHUT_RDWR))
     }
 
+    /// Ends a connection's way in; whoever blocks on it wakes up, the way out stays open.
+    ///
+    /// What has come can still be read; behind it is the end.
+    ///
+    /// - Parameter raw: a socket; an unconnected one is left alone.
+    public static func shutDownInput(_ raw: CInt) {
+        _ = shutdown(raw, CInt(SHUT_RD))
+    }
+
     /// The address that a socket is bound to.
     ///
     /// - Throws: `SystemCallError` for `getsockname`.

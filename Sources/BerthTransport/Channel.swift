@@ -130,6 +130,17 @@ public final class Channel: Sendable {
         wake.signal()
     }
 
+    /// Ends a socket's input, from any thread and at any time: what has come can still be read, then
+    /// reads say that the other side has closed.
+    ///
+    /// Writing goes on, so that the other side can still be told why. Other channels are left alone.
+    public func endInput() {
+        owned.withLock { owned in
+            guard owned != nil, isSocket else { return }
+            Sockets.shutDownInput(raw)
+        }
+    }
+
     /// Closes the channel, and for a command waits until it has ended.
     ///
     /// A second call does nothing. After `abort()` nothing is waited for.

@@ -14,7 +14,7 @@ public final class IncomingTransport: Sendable {
 
     private let resources: TransportResources
     private let channels: ChannelList
-    private let listener: SocketListener?
+    let listener: SocketListener?
     /// The only channel of a file, descriptor or command, until somebody accepts it.
     private let single: Mutex<Channel?>
 
@@ -76,35 +76,30 @@ public final class IncomingTransport: Sendable {
     /// - Throws: `TransportError`, `isAborted` after `abort()`.
     @available(*, noasync, message: "blocks its thread")
     public func accept() throws(TransportError) -> Channel {
-        let name = address.description
-        guard let listener else {
+        guard listener != nil else {
             let channel = single.withLock { $0.take() }
             guard let channel else {
                 throw TransportError(
                     "accept from",
-                    name,
+                    address.description,
                     reason: "'\(address.transportName)' has one channel only"
                 )
             }
             return channels.add(channel)
         }
-        do {
-            while true {
-                guard let ready = try listener.waitForConnection(abort: channels.wake) else {
-                    throw TransportError.aborted("accept from", name)
-                }
-                // Gone again before it could be taken: wait for the next.
-                guard let socket = try Sockets.acceptNow(on: ready) else { continue }
-                try address.applyOptions(to: socket.raw)
-                return try channels.add(Channel(socket, name: name))
+        while true {
+            if case .connection(let channel) = try nextArrival(on: [], timeout: nil) {
+                return channel
             }
-        } catch let error as SystemCallError {
-            throw TransportError("accept from", name, cause: error)
-        } catch let error as TransportError {
-            throw error
-        } catch {
-            throw TransportError("accept from", name, reason: "\(error)")
         }
+    }
+
+    /// Raised by `abort()`.
+    var wake: WakeEvent { channels.wake }
+
+    /// Makes a channel of an accepted connection.
+    func adopt(_ socket: consuming OwnedDescriptor) throws(TransportError) -> Channel {
+        channels.add(try Channel(socket, name: address.description))
     }
 
     /// Opens the file once more, at the address's offset.

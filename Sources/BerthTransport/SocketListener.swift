@@ -69,21 +69,45 @@ struct SocketListener: Sendable {
         file = nil
     }
 
-    /// Waits until a connection can be accepted.
+    /// What a wait came to.
+    enum Ready {
+        /// A connection can be accepted on this socket.
+        case connection(CInt)
+        /// The other descriptor with this index can be read.
+        case other(Int)
+        /// Nothing, until the time was up.
+        case nothing
+        /// The wait was ended.
+        case aborted
+    }
+
+    /// Waits until a connection can be accepted or one of other descriptors can be read.
     ///
-    /// - Returns: the socket that it waits on, or `nil` when aborted.
-    /// - Throws: `SystemCallError` for `poll`.
+    /// - Parameters:
+    ///   - others: looked at only where no connection waits.
+    ///   - timeout: `nil` waits for ever, zero or less only looks.
+    /// - Throws: `SystemCallError` for `poll`, and for sockets that have been closed.
     @available(*, noasync, message: "blocks its thread")
-    func waitForConnection(abort: WakeEvent) throws(SystemCallError) -> CInt? {
-        var requests = ([abort.raw] + sockets.compactMap(\.raw)).map {
+    static func waitForFirst(
+        of sockets: [OwnedDescriptorBox],
+        _ others: [CInt],
+        abort: WakeEvent,
+        timeout: Duration?
+    ) throws(SystemCallError) -> Ready {
+        let listening = sockets.compactMap(\.raw)
+        var requests = ([abort.raw] + listening + others).map {
             pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
         }
         guard requests.count > 1 else { throw SystemCall.failure("accept4", "", EBADF) }
-        _ = try unsafe requests.withUnsafeMutableBufferPointer {
-            buffer throws(SystemCallError) in try unsafe Poll.wait(buffer)
+        let readyCount = try unsafe requests.withUnsafeMutableBufferPointer {
+            buffer throws(SystemCallError) in try unsafe Poll.wait(buffer, timeout: timeout)
         }
-        guard requests[0].revents == 0 else { return nil }
-        return requests.first { $0.revents != 0 }?.fd
+        guard requests[0].revents == 0 else { return .aborted }
+        guard readyCount > 0, let index = requests.firstIndex(where: { $0.revents != 0 }) else {
+            return .nothing
+        }
+        return index <= listening.count
+            ? .connection(requests[index].fd) : .other(index - listening.count - 1)
     }
 
     /// Stops listening and removes the unix socket's file.
