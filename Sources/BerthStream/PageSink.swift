@@ -65,7 +65,7 @@ public struct PageDelta {
 
 /// Where pages go: guest memory, an image, or a stream.
 ///
-/// One thread calls it.
+/// One thread calls it, or several one at a time; a `ConcurrentPageSink` several at once.
 ///
 /// Calls come per run, not per page; within one block a later call for a page replaces an
 /// earlier one. Every offset and length was checked against the block list before the call.

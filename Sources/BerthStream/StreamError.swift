@@ -40,6 +40,11 @@ public struct StreamError: Error, Sendable, Equatable {
         self.hint = hint
     }
 
+    /// The same failure, told of a part of what failed.
+    func prefixed(_ part: String) -> StreamError {
+        StreamError(code, "\(part): \(message)", at: offset, hint: hint)
+    }
+
     /// The same failure as a channel reports it.
     public init(_ error: TransportError) {
         self.init(

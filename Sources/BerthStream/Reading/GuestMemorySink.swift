@@ -1,19 +1,20 @@
 public import BerthMemory
 import Glibc
+import Synchronization
 
 /// Puts the pages of a stream into the memory of a guest.
 ///
 /// Zero pages of memory that started zeroed cost nothing: only what this load itself has written
 /// is cleared again.
-public final class GuestMemorySink: PageSink {
+public final class GuestMemorySink: ConcurrentPageSink {
     private let blocks: [RAMBlock]
-    private var written: [PageBitmap]
+    private let written: Mutex<[PageBitmap]>
     private let startedZeroed: [Bool]
 
     /// Makes a sink whose block `i` is `blocks[i]`.
     public init(_ blocks: [RAMBlock]) {
         self.blocks = blocks
-        written = blocks.map { PageBitmap(pageCount: $0.pageCount) }
+        written = Mutex(blocks.map { PageBitmap(pageCount: $0.pageCount) })
         startedZeroed = blocks.map { $0.takeUntouched() }
     }
 
@@ -53,16 +54,29 @@ public final class GuestMemorySink: PageSink {
                 unsafe memset(base, 0, targetPageByteCount)
             }
         }
-        written[block].set(pages, to: false)
+        written.withLock { $0[block].set(pages, to: false) }
     }
 
     private func clear(_ block: Int, _ pages: Range<Int>, of ram: RAMBlock) {
         var next = pages.lowerBound
-        while let dirty = written[block].nextRun(from: next, before: pages.upperBound) {
+        while let dirty = takeWritten(block, next..<pages.upperBound) {
             let base = unsafe ram.base + dirty.lowerBound * targetPageByteCount
             unsafe memset(base, 0, dirty.count * targetPageByteCount)
-            written[block].set(dirty, to: false)
             next = dirty.upperBound
+        }
+    }
+
+    /// Finds the first of some pages that have content, and says that they have none.
+    private func takeWritten(_ block: Int, _ pages: Range<Int>) -> Range<Int>? {
+        written.withLock { written in
+            guard
+                let dirty = written[block].nextRun(
+                    from: pages.lowerBound,
+                    before: pages.upperBound
+                )
+            else { return nil }
+            written[block].set(dirty, to: false)
+            return dirty
         }
     }
 
@@ -92,6 +106,6 @@ public final class GuestMemorySink: PageSink {
     /// Remembers which pages have content now.
     public func didFill(block: Int, offset: Int, byteCount: Int) {
         let pages = offset / targetPageByteCount..<(offset + byteCount).pageCountRoundedUp
-        written[block].set(pages, to: true)
+        written.withLock { $0[block].set(pages, to: true) }
     }
 }

@@ -29,6 +29,17 @@ public final class StreamInput {
         unsafe storage = .allocate(byteCount: Self.readByteCount, alignment: 4096)
     }
 
+    /// Makes an input whose first bytes were read from the channel already.
+    ///
+    /// - Parameter first: at most a page.
+    init(_ channel: Channel, first: [UInt8]) {
+        self.channel = channel
+        position = 0
+        unsafe storage = .allocate(byteCount: Self.readByteCount, alignment: 4096)
+        unsafe storage.copyBytes(from: first)
+        tail = first.count
+    }
+
     deinit {
         unsafe storage.deallocate()
     }

@@ -61,6 +61,7 @@ extension StreamReader {
                 try readXBZRLE(word)
             case .endOfSection:
                 try release()
+                try passSectionEnd()
                 input.consume(8)
                 return
             case .blockList:
@@ -69,12 +70,9 @@ extension StreamReader {
             case .hook:
                 input.consume(8)
             case .multifdFlush:
-                throw StreamError(
-                    .unsupported,
-                    "the stream's pages travel on multifd channels",
-                    at: input.position,
-                    hint: "turn capability multifd off on the source"
-                )
+                try release()
+                try passFlush()
+                input.consume(8)
             }
         }
     }
@@ -200,11 +198,12 @@ extension StreamReader {
         run.byteCount = 0
         run.pieceCount = 0
         progress.streamByteCount = input.position
-        try receiver.progressed(progress)
+        try receiver.progressed(wholeProgress)
     }
 
     /// Delivers the pending run and lets go of the buffer that its pages lie in.
     func release() throws(StreamError) {
+        try multifd?.check()
         try deliver()
         try sink?.settle()
     }
@@ -279,7 +278,9 @@ extension StreamReader {
             }
         }
         progress.totalByteCount = total
-        sink = try receiver.accept(blocks, ramSectionID: ramSectionID ?? 0)
+        let sink = try receiver.accept(blocks, ramSectionID: ramSectionID ?? 0)
+        self.sink = sink
+        beginMultifd(sink)
         unloadedHeaders = mapped
     }
 }

@@ -17,6 +17,8 @@ import Glibc
 public final class StreamReader {
     let input: StreamInput
     let receiver: any StreamReceiver
+    /// Other channels that pages come over; nil if there are none.
+    let multifd: MultifdReceiver?
 
     var configuration = ConfigurationSection(machineName: "")
     var isMapped = false
@@ -27,6 +29,8 @@ public final class StreamReader {
     var currentBlock: Int?
     var progress = StreamProgress()
     var run = PendingRun()
+    /// Whether each RAM section ends with a sync point; nil until the first has shown it.
+    var flushesEachSection: Bool?
     var devices = DeviceStateCollector()
     /// Headers of the blocks of a mapped-ram stream whose pages are still to be loaded.
     var unloadedHeaders: [MappedRAMHeader] = []
@@ -44,9 +48,18 @@ public final class StreamReader {
     private var hasReturnPath = false
 
     /// Makes a reader of a stream that begins at the input's position.
-    public init(_ input: StreamInput, receiver: any StreamReceiver) {
+    ///
+    /// - Parameter multifd: the other channels of a multifd source. The sink that `receiver` gives
+    ///   is then called by several threads, one at a time if it isn't a `ConcurrentPageSink`.
+    public init(
+        _ input: StreamInput,
+        receiver: any StreamReceiver,
+        multifd: MultifdReceiver? = nil
+    ) {
         self.input = input
-        self.receiver = receiver
+        self.receiver = multifd == nil ? receiver : LockedReceiver(receiver)
+        self.multifd = multifd
+        flushesEachSection = multifd?.flushesEachSection
     }
 
     deinit {
@@ -57,6 +70,21 @@ public final class StreamReader {
     /// Reads the whole stream.
     /// - Throws: `StreamError` that names what was wrong and where.
     public func read() throws(StreamError) -> ReceivedStream {
+        // Whatever happens: who reads what came finds no thread at it any more.
+        defer { multifd?.end() }
+        do {
+            try multifd?.start()
+            let received = try readStream()
+            try multifd?.finish()
+            return received
+        } catch {
+            // A channel that fails ends the main stream, wherever that is.
+            if error.code == .truncated { try multifd?.check() }
+            throw error
+        }
+    }
+
+    private func readStream() throws(StreamError) -> ReceivedStream {
         try readHeader()
         while try readElement() {}
         try loadMappedBlocks()
@@ -75,8 +103,19 @@ public final class StreamReader {
             deviceState: devices.state,
             hadSwitchoverStart: sawSwitchoverStart,
             expectsVerdict: hasReturnPath,
-            progress: progress
+            progress: wholeProgress
         )
+    }
+
+    /// What came, over all channels.
+    var wholeProgress: StreamProgress {
+        guard let multifd else { return progress }
+        let beside = multifd.progress
+        var whole = progress
+        whole.dataPageCount += beside.dataPageCount
+        whole.zeroPageCount += beside.zeroPageCount
+        whole.streamByteCount += beside.streamByteCount
+        return whole
     }
 
     private func readHeader() throws(StreamError) {
