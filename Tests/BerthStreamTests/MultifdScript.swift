@@ -95,6 +95,11 @@ struct MultifdScript {
         beginPart(isLast: true)
         if synchronizes, mode == .perRound { synchronize() }
         endSection()
+        endStream()
+    }
+
+    /// Device state, end mark and description.
+    mutating func endStream() {
         let state = DeviceState.fresh(runState: "running", machineName: "none")
         main += state.final.encoded(footers: true)
         main.append(ElementKind.endOfFile.rawValue)
@@ -173,6 +178,7 @@ struct MultifdScript {
 final class MultifdTestLink {
     let input: StreamInput
     let receiver: MultifdReceiver
+    let readers: [Channel]
     let writers: [Channel]
     let mainWriter: Channel
     private var threads: [NamedThread] = []
@@ -186,9 +192,10 @@ final class MultifdTestLink {
         let ends = try (0..<channelCount).map { _ in try connection("socket") }
         mainWriter = main.writer
         writers = ends.map(\.writer)
+        readers = ends.map(\.reader)
         input = StreamInput(main.reader)
         receiver = MultifdReceiver(
-            ends.map(\.reader),
+            readers,
             main: main.reader,
             method: method,
             stallTime: stallTime

@@ -14,7 +14,7 @@ extension StreamReader {
                 .unsupported,
                 "the stream's pages travel on multifd channels",
                 at: input.position,
-                hint: "turn capability multifd off on the source"
+                hint: "turn capability multifd on at both ends, or at none"
             )
         }
         guard flushesEachSection != true else {

@@ -203,7 +203,7 @@ extension StreamReader {
 
     /// Delivers the pending run and lets go of the buffer that its pages lie in.
     func release() throws(StreamError) {
-        try multifd?.check()
+        if let multifd, multifd.isOver { try multifd.check() }
         try deliver()
         try sink?.settle()
     }

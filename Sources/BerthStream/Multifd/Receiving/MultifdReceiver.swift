@@ -40,6 +40,12 @@ public final class MultifdReceiver: Sendable {
         var unsynchronized: Set<Int> = []
     }
 
+    private enum SyncOutcome {
+        case allAreThere
+        case failed(StreamError)
+        case closed(Int)
+    }
+
     /// How long all channels may be silent while the main stream waits for their sync point.
     ///
     /// The source has sent everything by then, so that only a network can hold it back.
@@ -121,17 +127,27 @@ public final class MultifdReceiver: Sendable {
     func synchronize() throws(StreamError) {
         while true {
             let before = byteCount.load(ordering: .relaxed)
-            let late: Set<Int>? = state.wait(timeout: stallTime) { state in
+            let outcome: SyncOutcome? = state.wait(timeout: stallTime) { state in
+                if let failure = state.failure { return .failed(failure) }
                 let late = state.reachedCounts.indices.filter {
                     state.reachedCounts[$0] <= state.passedCount
                 }
-                let isOver =
-                    late.isEmpty || state.failure != nil
-                    || late.contains { state.closed.contains($0) }
-                return isOver ? Set(late) : nil
+                if late.isEmpty { return .allAreThere }
+                return late.first { state.closed.contains($0) }.map { .closed($0) }
             }
-            try check()
-            guard let late else {
+            switch outcome {
+            case .allAreThere:
+                state.change { $0.passedCount += 1 }
+                return
+            case .failed(let failure):
+                throw failure
+            case .closed(let id):
+                throw StreamError(
+                    .truncated,
+                    "multifd channel \(id) was closed before its sync point",
+                    hint: "look at the source's own messages"
+                )
+            case nil:
                 guard byteCount.load(ordering: .relaxed) == before else { continue }
                 throw StreamError(
                     .truncated,
@@ -140,21 +156,12 @@ public final class MultifdReceiver: Sendable {
                     hint: "look at the source and at the network between"
                 )
             }
-            if let id = late.min() {
-                throw StreamError(
-                    .truncated,
-                    "multifd channel \(id) was closed before its sync point",
-                    hint: "look at the source's own messages"
-                )
-            }
-            state.change { $0.passedCount += 1 }
-            return
         }
     }
 
     /// Throws if a channel has failed.
     func check() throws(StreamError) {
-        guard isStopping.load(ordering: .relaxed), let failure = state.value.failure else { return }
+        guard let failure = state.value.failure else { return }
         throw failure
     }
 
