@@ -1,7 +1,7 @@
 public import BerthMemory
 public import BerthQAPI
 public import BerthStream
-import BerthWire
+public import BerthWire
 
 /// What an incoming stream must agree with.
 public struct IncomingPlan: Sendable {
@@ -13,12 +13,35 @@ public struct IncomingPlan: Sendable {
     public var leavesOutSharedBlocks = false
     /// Whether capability `switchover-ack` is on here.
     public var acknowledgesSwitchover = false
+    /// The channels that pages come over beside the main one; nil if capability `multifd` is off.
+    public var multifd: MultifdPlan?
     /// The blocks that this endpoint's own options made; each must be in the stream.
     public var blocks: [RAMBlock]
     /// Whether other blocks of the stream (ROMs, video memory) are made as they are listed.
     public var adoptsBlocks: Bool
     /// The sections that the machine can have; nil where Berth keeps whatever comes.
     public var knownSections: Set<String>?
+}
+
+/// What an incoming stream's multifd channels must agree with.
+public struct MultifdPlan: Sendable {
+    /// Parameter `multifd-channels`, 1 to 255.
+    public var channelCount: Int
+    /// Parameter `multifd-compression`; nil takes what comes.
+    public var method: MultifdMethod?
+    /// Property `multifd-flush-after-each-section`; nil finds it out.
+    public var flushesEachSection: Bool?
+
+    /// Describes the channels.
+    public init(
+        channelCount: Int,
+        method: MultifdMethod? = nil,
+        flushesEachSection: Bool? = nil
+    ) {
+        self.channelCount = channelCount
+        self.method = method
+        self.flushesEachSection = flushesEachSection
+    }
 }
 
 /// A guest that was loaded completely.

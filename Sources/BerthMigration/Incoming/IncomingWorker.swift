@@ -17,6 +17,9 @@ final class IncomingWorker: StreamReceiver {
     private let report: @Sendable (IncomingReport) -> Void
     private var blocks: [RAMBlock] = []
     private var channel: Channel?
+    private var multifd: MultifdReceiver?
+    /// Connections that stay open, lest the source ends before it has sent what tells the reason.
+    private var surplus: [Channel] = []
     private var sink: GuestMemorySink?
 
     init(
@@ -33,28 +36,54 @@ final class IncomingWorker: StreamReceiver {
     @available(*, noasync)
     func run(_ transport: IncomingTransport) {
         do throws(StreamError) {
-            let channel: Channel
-            do {
-                channel = try transport.accept()
-            } catch {
-                throw StreamError(error)
-            }
-            // One guest comes once: a second connection is not waited for.
+            let input = try connect(transport)
+            let channel = input.channel
+            // One guest comes once: no further connection is waited for.
             transport.close()
             self.channel = channel
-            report(.loaded(try load(channel)))
+            report(.loaded(try load(input)))
         } catch {
+            transport.close()
             refuse()
             sink?.giveUp()
             report(.failed(MigrationError(error, during: "loading the guest")))
         }
     }
 
-    private func load(_ channel: Channel) throws(StreamError) -> LoadedGuest {
-        let input = StreamInput(channel, position: channel.position ?? 0)
+    /// Takes the connections of one source, or what else is to be read.
+    private func connect(_ transport: IncomingTransport) throws(StreamError) -> StreamInput {
+        guard transport.address.isSocket else {
+            do {
+                let channel = try transport.accept()
+                return StreamInput(channel, position: channel.position ?? 0)
+            } catch {
+                throw StreamError(error)
+            }
+        }
+        var gathering = ChannelGathering(.none)
+        if let multifd = plan.multifd {
+            gathering.expectation = .exactly(multifd.channelCount)
+            // As QEMU has it: a source without a UUID sends zeros, and they must be right, too.
+            gathering.uuid = plan.identity.uuid ?? .zero
+        }
+        let gathered = try gathering.gather(from: transport)
+        surplus = gathered.surplus
+        if let multifd = plan.multifd {
+            self.multifd = MultifdReceiver(
+                gathered.multifd,
+                main: gathered.main.channel,
+                method: multifd.method,
+                flushesEachSection: multifd.flushesEachSection
+            )
+        }
+        return gathered.main
+    }
+
+    private func load(_ input: StreamInput) throws(StreamError) -> LoadedGuest {
+        let channel = input.channel
         guard try input.fetch(1) else { throw emptyStream(channel) }
         report(.streamBegan)
-        let stream = try StreamReader(input, receiver: self).read()
+        let stream = try StreamReader(input, receiver: self, multifd: multifd).read()
         let runState = try runState(of: stream)
         if stream.expectsVerdict {
             try answer(.shut(0))
