@@ -114,7 +114,9 @@ let package = Package(
         ),
         .executableTarget(
             name: "berth-bench",
-            dependencies: ["BerthMemory", "BerthSystem"],
+            dependencies: [
+                "BerthStream", "BerthWire", "BerthMemory", "BerthTransport", "BerthSystem",
+            ],
             swiftSettings: librarySettings
         ),
         .executableTarget(name: "external-writer-example", path: "Examples/external-writer"),

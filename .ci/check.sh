@@ -51,7 +51,7 @@ BerthMonitor: Glibc SystemPackage BerthQAPI BerthJSON BerthSystem CEdit
 BerthServer: Glibc SystemPackage BerthMonitor BerthMigration BerthImages BerthWorkload BerthQAPI BerthStream $below_stream
 BerthClient: Glibc BerthMonitor BerthJSON BerthSystem
 berth: Glibc ArgumentParser BerthServer BerthClient BerthImages BerthStream BerthQAPI BerthSystem
-berth-bench: Glibc BerthMemory BerthSystem
+berth-bench: Glibc BerthStream $below_stream
 berth-qapi: Glibc Foundation
 "
 layering_findings() {

@@ -39,16 +39,18 @@ public final class BoundedQueue<Element: Sendable>: Sendable {
         unsafe hasRoom = .allocate(capacity: 1)
         unsafe isIdle = .allocate(capacity: 1)
         unsafe pthread_mutex_init(lock, nil)
-        for condition in unsafe [hasElement, hasRoom, isIdle] {
-            unsafe pthread_cond_init(condition, nil)
-        }
+        unsafe pthread_cond_init(hasElement, nil)
+        unsafe pthread_cond_init(hasRoom, nil)
+        unsafe pthread_cond_init(isIdle, nil)
     }
 
     deinit {
-        for condition in unsafe [hasElement, hasRoom, isIdle] {
-            unsafe pthread_cond_destroy(condition)
-            unsafe condition.deallocate()
-        }
+        unsafe pthread_cond_destroy(hasElement)
+        unsafe pthread_cond_destroy(hasRoom)
+        unsafe pthread_cond_destroy(isIdle)
+        unsafe hasElement.deallocate()
+        unsafe hasRoom.deallocate()
+        unsafe isIdle.deallocate()
         unsafe pthread_mutex_destroy(lock)
         unsafe lock.deallocate()
         unsafe slots.deinitialize(count: capacity)

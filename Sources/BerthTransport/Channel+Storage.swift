@@ -46,7 +46,7 @@ extension Channel {
             try checkAborted("write to")
             let place = try fileOffset(offset, done, "write to")
             let start = unsafe buffer.baseAddress.map { unsafe $0 + done }
-            let byteCount = min(buffer.count - done, Self.storageWriteByteLimit)
+            let byteCount = min(buffer.count - done, storageWriteByteLimit)
             let count = try check("write to", "pwrite") {
                 unsafe pwrite(raw, start, byteCount, place)
             }

@@ -32,7 +32,7 @@ extension Channel {
             }
             let batch = unsafe VectorBatch(
                 UnsafeMutableBufferPointer(rebasing: rest),
-                byteLimit: Self.storageWriteByteLimit
+                byteLimit: storageWriteByteLimit
             )
             let (count, code) = SystemCall.uninterrupted {
                 unsafe batch.call { first, count in unsafe pwritev(raw, first, CInt(count), start) }

@@ -12,13 +12,13 @@ extension Channel {
     /// Most bytes of one call on a file, so that an abort doesn't wait for gigabytes.
     static let storageCallByteLimit = 16 << 20
 
-    /// Most bytes of one write to a file through the page cache, 32 KiB.
+    /// Most bytes of one write to a file: 32 KiB through the page cache.
     ///
     /// The kernel takes memory for the cache in pieces as large as the call. On a virtual machine
     /// that reports free memory to its host, pieces of 128 KiB and more are those that the host
     /// has to give back first: 770 MiB took 0.3 s in calls of 32 KiB and 0.5 to 2.5 s in calls of
     /// 1 MiB. Elsewhere larger calls gain a fifth at best.
-    static let storageWriteByteLimit = 32 << 10
+    var storageWriteByteLimit: Int { isDirect ? Self.storageCallByteLimit : 32 << 10 }
 
     /// Reads what is there, at least one byte.
     ///
@@ -67,7 +67,7 @@ extension Channel {
     /// - Throws: `TransportError`; how much was written before is then unknown.
     @available(*, noasync, message: "blocks its thread")
     public func write(_ buffer: UnsafeRawBufferPointer) throws(TransportError) {
-        let limit = medium == .storage ? Self.storageWriteByteLimit : Int.max
+        let limit = medium == .storage ? storageWriteByteLimit : Int.max
         var done = 0
         while done < buffer.count {
             let start = unsafe buffer.baseAddress.map { unsafe $0 + done }
@@ -96,7 +96,7 @@ extension Channel {
             guard first < vectors.count else { return }
             let batch = unsafe VectorBatch(
                 UnsafeMutableBufferPointer(rebasing: vectors[first...]),
-                byteLimit: medium == .storage ? Self.storageWriteByteLimit : .max
+                byteLimit: medium == .storage ? storageWriteByteLimit : .max
             )
             var done = try sent { raw in
                 unsafe batch.call { start, count in

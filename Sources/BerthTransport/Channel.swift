@@ -25,6 +25,8 @@ public final class Channel: Sendable {
     public let objectKind: FileStatus.Kind
 
     let medium: Medium
+    /// Whether the page cache is bypassed (`O_DIRECT`): places, lengths and memory must be aligned.
+    public let isDirect: Bool
     /// The descriptor's number; valid until `close()`.
     let raw: CInt
     let wake: WakeEvent
@@ -66,6 +68,7 @@ public final class Channel: Sendable {
             let kind = try FileStatus(of: descriptor.raw).kind
             let obstacle = try SeekObstacle.of(descriptor)
             isSeekable = kind != .directory && obstacle == nil
+            isDirect = try descriptor.access().isDirect
             wake = try WakeEvent()
             var changedFlags: CInt?
             switch kind {

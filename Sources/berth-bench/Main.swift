@@ -1,16 +1,18 @@
 import BerthSystem
 import Glibc
 
-/// Measures inside the process what finding writes and holding them back costs.
+/// Measures inside the process what parts of Berth's work cost.
 @main
 enum BerthBench {
     private static let usage = """
-        usage: berth-bench tracking|snapshot [--json] [--mib N]
+        usage: berth-bench tracking|snapshot|datapath [--json] [--mib N] [--file PATH]
 
           tracking  what finding writes costs, by mechanism and kind of memory, per GiB
           snapshot  what a background snapshot costs a writer at full speed
+          datapath  what saving and loading costs beside the system's work, per layout
           --json    print JSON rather than a Markdown table
           --mib N   memory to measure with, in MiB; 1024 if left off
+          --file P  image that datapath writes and removes; berth-bench.image if left off
 
         """
 
@@ -29,12 +31,20 @@ enum BerthBench {
             mebibytes = count
             arguments.removeSubrange(index...index + 1)
         }
+        var path = "berth-bench.image"
+        if let index = arguments.firstIndex(of: "--file"), index + 1 < arguments.count {
+            path = arguments[index + 1]
+            arguments.removeSubrange(index...index + 1)
+        }
         // Whole huge pages.
         let byteCount = (mebibytes + 1) / 2 * 2 << 20
         do {
             switch arguments {
             case ["tracking"]: report(try measureTracking(byteCount: byteCount), asJSON: isJSON)
             case ["snapshot"]: report(try measureSnapshot(byteCount: byteCount), asJSON: isJSON)
+            case ["datapath"]:
+                defer { unsafe unlink(path) }
+                report(try measureDataPath(byteCount: byteCount, path: path), asJSON: isJSON)
             default: fail(usage)
             }
         } catch {

@@ -4,7 +4,7 @@ import BerthWire
 
 extension StreamReader {
     /// What to do about an image that isn't whole.
-    private static let cutOffHint =
+    static let cutOffHint =
         "the save was cut off before its end, or the file was truncated; save the guest again"
 
     /// Reads the header behind a block record and goes on behind the block's pages.
@@ -49,9 +49,18 @@ extension StreamReader {
     func loadMappedBlocks() throws(StreamError) {
         let headers = unloadedHeaders
         unloadedHeaders = []
+        guard !headers.isEmpty else { return }
+        if !pageChannels.isEmpty {
+            pageThreads = try FileThreads(pageChannels, .fromFile)
+        }
+        defer {
+            pageThreads?.end()
+            pageThreads = nil
+        }
         for (index, header) in headers.enumerated() {
             try loadMapped(index, header)
         }
+        try pageThreads?.settle()
     }
 
     /// Loads the pages of one block from their places in the file.
@@ -88,7 +97,7 @@ extension StreamReader {
         let range = header.bitmapRange(usedLength: UInt64(block.byteCount))
         var bytes = [UInt8](repeating: 0, count: range.count)
         try unsafe bytes.withUnsafeMutableBufferPointer { bytes throws(StreamError) in
-            unsafe try readExactly(
+            unsafe try input.channel.readExactly(
                 UnsafeMutableRawBufferPointer(bytes),
                 at: range.lowerBound,
                 "the bitmap of '\(block.name)'"
@@ -110,12 +119,20 @@ extension StreamReader {
         let place = base + UInt64(offset)
         guard let sink else { return }
         if let memory = unsafe sink.memory(block: index, offset: offset, byteCount: byteCount) {
-            unsafe try readExactly(memory, at: place, "a page of '\(blocks[index].name)'")
+            if let threads = pageThreads, let base = memory.baseAddress {
+                unsafe try threads.move(base, byteCount: byteCount, place: place)
+            } else {
+                unsafe try input.channel.readExactly(
+                    memory,
+                    at: place,
+                    "a page of '\(blocks[index].name)'"
+                )
+            }
             sink.didFill(block: index, offset: offset, byteCount: byteCount)
             return
         }
         let buffer = unsafe UnsafeMutableRawBufferPointer(rebasing: scratch[0..<byteCount])
-        unsafe try readExactly(buffer, at: place, "a page of '\(blocks[index].name)'")
+        unsafe try input.channel.readExactly(buffer, at: place, "a page of '\(blocks[index].name)'")
         unsafe try sink.write(
             block: index,
             offset: offset,
@@ -124,26 +141,5 @@ extension StreamReader {
         )
         // The buffer is used again for the next run.
         try sink.settle()
-    }
-
-    private func readExactly(
-        _ target: UnsafeMutableRawBufferPointer,
-        at place: UInt64,
-        _ what: String
-    ) throws(StreamError) {
-        let count: Int
-        do {
-            count = unsafe try input.channel.read(at: place, into: target)
-        } catch {
-            throw StreamError(error)
-        }
-        guard count == target.count else {
-            throw StreamError(
-                .truncated,
-                "the file ends inside \(what)",
-                at: place + UInt64(count),
-                hint: Self.cutOffHint
-            )
-        }
     }
 }

@@ -1,4 +1,5 @@
 import BerthMemory
+public import BerthTransport
 import BerthWire
 import Glibc
 
@@ -34,6 +35,12 @@ public final class StreamReader {
     var devices = DeviceStateCollector()
     /// Headers of the blocks of a mapped-ram stream whose pages are still to be loaded.
     var unloadedHeaders: [MappedRAMHeader] = []
+
+    /// The file of a mapped-ram stream, once for each thread that reads its pages.
+    ///
+    /// None: they are read by the caller's thread, from the input's channel.
+    public var pageChannels: [Channel] = []
+    var pageThreads: FileThreads?
 
     /// Pages on their way from a mapped-ram file to a sink without memory of its own.
     lazy var scratch = UnsafeMutableRawBufferPointer.allocate(

@@ -45,6 +45,11 @@ public protocol GuestWriter: PageSink {
         description: [UInt8],
         closesMemory: Bool
     ) throws(StreamError)
+
+    /// Ends what works beside the caller: threads, further channels.
+    ///
+    /// Comes last, whether the stream was finished or not.
+    func end()
 }
 
 extension GuestWriter {
@@ -67,6 +72,9 @@ extension GuestWriter {
         try frame?.endPart()
         try output.flush()
     }
+
+    /// Nothing to end where the caller does all the work.
+    public func end() {}
 
     /// Nothing to do where pages reach the destination in the order in which they were sent.
     public func endPass() throws(StreamError) {}

@@ -1,5 +1,6 @@
 import BerthMemory
-import BerthTransport
+import BerthSystem
+public import BerthTransport
 import BerthWire
 import Glibc
 
@@ -23,6 +24,11 @@ public final class MappedWriter: GuestWriter {
     public private(set) var frame: StreamFrame?
 
     private var regions: [Region] = []
+    /// Threads that write the pages; nil where the caller does.
+    private let writers: FileThreads?
+    /// Pages that are to be written together, and perhaps with those that come next.
+    private var extent = PageExtent()
+    private let extentLimit: PageExtent.Limit
     /// Where the stream begins in the file.
     private var start: UInt64 = 0
     /// One page for `apply`.
@@ -31,14 +37,28 @@ public final class MappedWriter: GuestWriter {
         alignment: targetPageByteCount
     )
 
-    /// Bytes of pages written so far, beside those that went through `output`.
-    public private(set) var pageByteCount: UInt64 = 0
+    /// See `GuestWriter`.
+    public var pageByteCount: UInt64 = 0
 
     /// Makes a writer; nothing is written before `begin`.
     ///
     /// - Parameter output: positioned at the file offset where the stream begins.
     public init(_ output: StreamOutput) {
         self.output = output
+        writers = nil
+        extentLimit = PageExtent.Limit(isDirect: false)
+    }
+
+    /// Makes a writer whose pages are written by threads.
+    ///
+    /// - Parameters:
+    ///   - output: positioned at the file offset where the stream begins.
+    ///   - pageChannels: the same file, one for each thread; bypassing the page cache or not.
+    /// - Throws: `StreamError` if the system has no thread left.
+    public init(_ output: StreamOutput, pageChannels: [Channel]) throws(StreamError) {
+        self.output = output
+        extentLimit = PageExtent.Limit(isDirect: pageChannels.contains { $0.isDirect })
+        writers = try FileThreads(pageChannels, .toFile)
     }
 
     deinit {
@@ -85,6 +105,22 @@ public final class MappedWriter: GuestWriter {
         }
         try frame.endPart()
         try output.put(earlySections)
+        if extentLimit.isDirect {
+            try reserve(output.position)
+        }
+    }
+
+    /// Gives a file its length before its pages are written: a direct write that extends the file
+    /// has to wait for the one before.
+    private func reserve(_ byteCount: UInt64) throws(StreamError) {
+        guard output.channel.objectKind == .regularFile, let present = output.channel.byteCount,
+            present < byteCount
+        else { return }
+        do {
+            try output.channel.resize(to: byteCount)
+        } catch {
+            throw StreamError(error)
+        }
     }
 
     private func layout(headerEnd: UInt64, _ length: UInt64) throws(StreamError) -> MappedRAMHeader
@@ -104,6 +140,7 @@ public final class MappedWriter: GuestWriter {
         description: [UInt8],
         closesMemory: Bool
     ) throws(StreamError) {
+        try settle()
         try frame?.finish(
             deviceSections: deviceSections,
             description: description,
@@ -126,14 +163,26 @@ public final class MappedWriter: GuestWriter {
 
     /// Writes the run at its place.
     public func write(_ run: DataRun) throws(StreamError) {
+        pageByteCount += UInt64(run.byteCount)
+        mark(run.block, run.offset, run.byteCount, present: true)
+        if writers != nil, unsafe run.pieces.count == 1, let base = unsafe run.pieces[0].iov_base {
+            let next = unsafe PageExtent(run, base)
+            if let gap = extent.join(next, within: extentLimit) {
+                // Its zeros are written, too: one large write costs less than two.
+                mark(run.block, gap.lowerBound, gap.count, present: true)
+            } else {
+                try writeExtent()
+                extent = next
+            }
+            return
+        }
+        try settle()
         let place = regions[run.block].header.pagesOffset + UInt64(run.offset)
         do {
             unsafe try output.channel.writeVector(run.pieces, at: place)
         } catch {
             throw StreamError(error)
         }
-        pageByteCount += UInt64(run.byteCount)
-        mark(run.block, run.offset, run.byteCount, present: true)
     }
 
     /// Writes nothing: the bitmap alone makes a page zero.
@@ -141,8 +190,34 @@ public final class MappedWriter: GuestWriter {
         mark(block, offset, byteCount, present: false)
     }
 
+    /// Hands over the pages that were held back for those that might have come after them.
+    private func writeExtent() throws(StreamError) {
+        guard extent.byteCount > 0, let base = unsafe extent.base else { return }
+        let place = regions[extent.block].header.pagesOffset + UInt64(extent.offset)
+        unsafe try writers?.move(base, byteCount: extent.byteCount, place: place)
+        extent.byteCount = 0
+    }
+
+    /// Waits until the threads have written all pages.
+    public func settle() throws(StreamError) {
+        guard let writers else { return }
+        try writeExtent()
+        try writers.settle()
+    }
+
+    /// The same page may be written by another thread next time.
+    public func endPass() throws(StreamError) {
+        try settle()
+    }
+
+    /// See `GuestWriter`.
+    public func end() {
+        writers?.end()
+    }
+
     /// Reads the page back, changes it, writes it again.
     public func apply(_ delta: PageDelta) throws(StreamError) {
+        try settle()
         let region = regions[delta.block]
         let place = region.header.pagesOffset + UInt64(delta.offset)
         unsafe scratch.initializeMemory(as: UInt8.self, repeating: 0)
