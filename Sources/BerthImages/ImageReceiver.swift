@@ -28,18 +28,17 @@ public struct ImageReceiver {
             return try receive(from: StandardStreams.input(), answers: answers)
         }
         let transport: IncomingTransport
-        let source: Channel
         do throws(TransportError) {
             transport = try IncomingTransport(
                 address: MigrationAddress(uri: uri),
                 resources: TransportResources()
             )
-            source = try transport.accept()
         } catch {
             throw ImageError(error)
         }
+        let source = try RelaySource(transport)
         transport.close()
-        try receive(from: source, answers: source.isBidirectional ? source : nil)
+        try receive(from: source, answers: source.channel.isBidirectional ? source.channel : nil)
     }
 
     /// Receives from `source` and returns when the image is complete and durable.
@@ -48,6 +47,10 @@ public struct ImageReceiver {
     /// - Throws: `ImageError`; nothing is left under the image's name.
     @available(*, noasync)
     public func receive(from source: Channel, answers: Channel?) throws(ImageError) {
+        try receive(from: RelaySource(source), answers: answers)
+    }
+
+    private func receive(from source: RelaySource, answers: Channel?) throws(ImageError) {
         if path == "-" {
             guard format == .sequential else {
                 throw ImageError(
@@ -74,7 +77,7 @@ public struct ImageReceiver {
     }
 
     private func relay(
-        _ source: Channel,
+        _ source: RelaySource,
         _ answers: Channel?,
         to target: Channel,
         commit file: ImageFile?

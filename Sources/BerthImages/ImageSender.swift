@@ -43,7 +43,7 @@ public struct ImageSender {
     }
 
     private func send(_ source: Channel, to target: Channel) throws(ImageError) {
-        let relay = StreamRelay(from: source, to: target, as: .sequential)
+        let relay = StreamRelay(from: RelaySource(source), to: target, as: .sequential)
         relay.asksForVerdict = target.isBidirectional
         relay.progress = progress
         try relay.run { () throws(ImageError) in }

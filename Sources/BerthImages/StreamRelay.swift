@@ -7,7 +7,7 @@ import BerthWire
 /// Memory is constant: buffers, and one bit for each page of a mapped-ram output.
 final class StreamRelay {
     /// Where the stream comes from.
-    let source: Channel
+    let source: RelaySource
     /// Where it goes.
     let target: Channel
     /// The layout in which it is written.
@@ -28,7 +28,7 @@ final class StreamRelay {
     private var lastReport = ContinuousClock.now
 
     /// Joins two channels.
-    init(from source: Channel, to target: Channel, as format: ImageFormat) {
+    init(from source: RelaySource, to target: Channel, as format: ImageFormat) {
         self.source = source
         self.target = target
         self.format = format
@@ -63,8 +63,11 @@ final class StreamRelay {
 
     private func transfer() throws(ImageError) -> ReceivedStream {
         do throws(StreamError) {
-            let input = StreamInput(source, position: source.position ?? 0)
-            let received = try StreamReader(input, receiver: self).read()
+            let received = try StreamReader(
+                source.input,
+                receiver: self,
+                multifd: source.multifd
+            ).read()
             if isIterating {
                 try writer.endIteration()
             }
@@ -79,7 +82,7 @@ final class StreamRelay {
             progress?(received.progress)
             return received
         } catch {
-            throw ImageError(error, during: "copying '\(source.name)' to '\(target.name)'")
+            throw ImageError(error, during: "copying '\(source.channel.name)' to '\(target.name)'")
         }
     }
 

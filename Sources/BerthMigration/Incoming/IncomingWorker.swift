@@ -18,8 +18,7 @@ final class IncomingWorker: StreamReceiver {
     private var blocks: [RAMBlock] = []
     private var channel: Channel?
     private var multifd: MultifdReceiver?
-    /// Connections that stay open, lest the source ends before it has sent what tells the reason.
-    private var surplus: [Channel] = []
+    private var gathered: GatheredChannels?
     private var sink: GuestMemorySink?
 
     init(
@@ -67,7 +66,7 @@ final class IncomingWorker: StreamReceiver {
             gathering.uuid = plan.identity.uuid ?? .zero
         }
         let gathered = try gathering.gather(from: transport)
-        surplus = gathered.surplus
+        self.gathered = gathered
         if let multifd = plan.multifd {
             self.multifd = MultifdReceiver(
                 gathered.multifd,
@@ -84,6 +83,7 @@ final class IncomingWorker: StreamReceiver {
         guard try input.fetch(1) else { throw emptyStream(channel) }
         report(.streamBegan)
         let stream = try StreamReader(input, receiver: self, multifd: multifd).read()
+        try gathered?.checkSurplus()
         let runState = try runState(of: stream)
         if stream.expectsVerdict {
             try answer(.shut(0))

@@ -59,12 +59,12 @@ struct ArrivedChannels {
         let wanted = MultifdInitialPacket.byteCount - unidentified[index].bytes.count
         let isEnd = try unidentified[index].read(atMost: wanted)
         let bytes = unidentified[index].bytes
-        if bytes.starts(with: Self.magicBytes(MultifdInitialPacket.magic)) {
+        if unidentified[index].isMultifd {
             if let packet = try initialPacket(bytes) {
                 try identify(index, packet)
                 return
             }
-        } else if bytes.starts(with: Self.magicBytes(StreamHeader.magic)) {
+        } else if unidentified[index].isMain {
             try identifyMain(index)
             return
         } else if isLenient, bytes.count >= 4 || isEnd {
@@ -97,10 +97,6 @@ struct ArrivedChannels {
         return connectionCount == 1
     }
 
-    private static func magicBytes(_ magic: UInt32) -> [UInt8] {
-        stride(from: 24, through: 0, by: -8).map { UInt8(truncatingIfNeeded: magic >> UInt32($0)) }
-    }
-
     private func initialPacket(_ bytes: [UInt8]) throws(StreamError) -> MultifdInitialPacket? {
         var cursor = WireCursor()
         do {
@@ -129,12 +125,7 @@ struct ArrivedChannels {
         let id = Int(packet.channelID)
         switch gathering.expectation {
         case .none:
-            throw StreamError(
-                .mismatch,
-                "the source sends over multifd channels, capability multifd is off here",
-                hint: "turn capability multifd on here, with the source's multifd-channels, or "
-                    + "off on the source"
-            )
+            throw Self.unexpectedMultifd
         case .exactly(let count) where id >= count:
             throw StreamError(
                 .mismatch,
@@ -161,6 +152,16 @@ struct ArrivedChannels {
         multifd[id] = unidentified.remove(at: index).channel
     }
 
+    /// The error where the source has multifd on and this end doesn't.
+    static var unexpectedMultifd: StreamError {
+        StreamError(
+            .mismatch,
+            "the source sends over multifd channels, capability multifd is off here",
+            hint: "turn capability multifd on here, with the source's multifd-channels, or off on "
+                + "the source"
+        )
+    }
+
     /// The multifd channels by id.
     func channelsInOrder() throws(StreamError) -> [Channel] {
         let ordered = (0..<multifd.count).compactMap { multifd[$0] }
@@ -176,10 +177,31 @@ struct ArrivedChannels {
 }
 
 extension ArrivedChannels.Connection {
+    /// Whether it begins as a multifd channel does.
+    var isMultifd: Bool { begins(with: MultifdInitialPacket.magic) }
+
+    /// Whether it begins as a stream does.
+    var isMain: Bool { begins(with: StreamHeader.magic) }
+
+    private func begins(with magic: UInt32) -> Bool {
+        bytes.count >= 4 && bytes.prefix(4).reduce(0) { $0 << 8 | UInt32($1) } == magic
+    }
+
+    /// Whether a read would return at once.
+    var hasBytes: Bool {
+        get throws(StreamError) {
+            do {
+                return try channel.waitReadable(timeout: .zero)
+            } catch {
+                throw StreamError(error)
+            }
+        }
+    }
+
     /// Reads what is there.
     ///
     /// Returns whether the other side has closed.
-    fileprivate mutating func read(atMost byteCount: Int) throws(StreamError) -> Bool {
+    mutating func read(atMost byteCount: Int) throws(StreamError) -> Bool {
         var chunk = [UInt8](repeating: 0, count: byteCount)
         do {
             let count = try unsafe chunk.withUnsafeMutableBufferPointer {

@@ -66,10 +66,12 @@ public struct ChannelGathering: Sendable {
         var deadline: ContinuousClock.Instant?
         while true {
             if arrived.hasTooMany { try refuse(arrived, transport) }
-            // One more look, so that a connection too many isn't overlooked.
+            // One more look, so that a connection too many isn't overlooked; or all sources'
+            // before QEMU 9.0 would be, where nobody says how many there are.
             let timeout =
                 arrived.isComplete
-                ? .zero : deadline.map { ContinuousClock.now.duration(to: $0) }
+                ? expectation == .any ? Self.lullTime : .zero
+                : deadline.map { ContinuousClock.now.duration(to: $0) }
             switch try next(transport, arrived.unidentified, timeout) {
             case .connection(let channel):
                 try arrived.add(channel)
@@ -131,4 +133,19 @@ public struct GatheredChannels {
     /// A source that sees one of its channels closed fails at once; kept open, it sends enough for
     /// a reader to say what was wrong.
     public let surplus: [Channel]
+
+    /// Looks once more at the connections that hadn't said anything.
+    ///
+    /// A source with a machine type up to 8.0 has no word for sync points: a reader that doesn't
+    /// know of its multifd channels comes to the end without having seen a page.
+    ///
+    /// - Throws: `.mismatch` if one of them is a multifd channel.
+    public func checkSurplus() throws(StreamError) {
+        for channel in surplus {
+            var connection = ArrivedChannels.Connection(channel: channel)
+            guard try connection.hasBytes else { continue }
+            _ = try connection.read(atMost: MultifdInitialPacket.byteCount)
+            if connection.isMultifd { throw ArrivedChannels.unexpectedMultifd }
+        }
+    }
 }
