@@ -63,6 +63,8 @@ public final class MemoryMapping: Sendable {
     public let fileOffset: UInt64
     /// The path by which that file was opened; nil for a memfd and for anonymous memory.
     public let path: String?
+    /// What lies over it; see `overlay`.
+    let overlays = OverlayBox()
 
     // SAFETY (nonisolated(unsafe) above): the pointer itself never changes. Who may touch the bytes
     // when is for the owner of the mapping to say: guest memory is written by many threads.

@@ -5,7 +5,8 @@ internal import SystemPackage
 
 /// A thread of its own for work that blocks, with a name that `ps -T` and debuggers show.
 ///
-/// All signals are blocked in it, so that they reach the main thread, which handles them.
+/// All signals are blocked in it, so that they reach the main thread, which handles them; not those
+/// that tell of the thread's own faults.
 public final class NamedThread: Sendable {
     private enum State {
         case running(pthread_t)
@@ -44,6 +45,8 @@ public final class NamedThread: Sendable {
         var all = sigset_t()
         var previous = sigset_t()
         unsafe sigfillset(&all)
+        // A fault kills at once where its signal is blocked, whoever would have explained it.
+        unsafe sigdelset(&all, SIGBUS)
         unsafe pthread_sigmask(SIG_BLOCK, &all, &previous)
         defer { unsafe pthread_sigmask(SIG_SETMASK, &previous, nil) }
         var handle = pthread_t()

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -186,6 +187,52 @@ int64_t berth_hugetlb_page_size(int fd) {
     if (fstatfs(fd, &status) < 0)
         return -1;
     return status.f_type == HUGETLBFS_MAGIC ? status.f_bsize : 0;
+}
+
+static int set_lock(int fd, short type) {
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+int berth_lock_file_for_reading(int fd) { return set_lock(fd, F_RDLCK); }
+
+int berth_lock_file_for_writing(int fd) { return set_lock(fd, F_WRLCK); }
+
+int berth_unlock_file(int fd) { return set_lock(fd, F_UNLCK); }
+
+int berth_clone_range(int target, uint64_t place, int source, uint64_t offset, uint64_t count) {
+    struct file_clone_range range = {
+        .src_fd = source,
+        .src_offset = offset,
+        .src_length = count,
+        .dest_offset = place,
+    };
+    return ioctl(target, FICLONERANGE, &range);
+}
+
+int berth_watch_open(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }
+
+int berth_watch_content(int watch, const char *path) {
+    return inotify_add_watch(watch, path, IN_MODIFY);
+}
+
+int berth_watch_took_notice(int watch) {
+    union {
+        struct inotify_event event;
+        char space[4096];
+    } buffer;
+    int found = 0;
+    ssize_t count;
+    while ((count = read(watch, &buffer, sizeof(buffer))) > 0) {
+        for (ssize_t at = 0; at < count;) {
+            struct inotify_event event;
+            memcpy(&event, buffer.space + at, sizeof(event));
+            // A queue that ran over counts as a change: it may have held one.
+            found |= (event.mask & (IN_MODIFY | IN_Q_OVERFLOW)) != 0;
+            at += sizeof(event) + event.len;
+        }
+    }
+    return found;
 }
 
 pid_t berth_thread_id(void) { return gettid(); }

@@ -74,6 +74,27 @@ int berth_block_device_size(int fd, uint64_t *byte_count);
 // The size of the pages of a hugetlbfs file or hugetlb memfd; 0 for any other file.
 int64_t berth_hugetlb_page_size(int fd);
 
+// Locks of the open file (F_OFD_SETLK) on all of it, at once or not at all; for reading others may
+// hold one, too.
+int berth_lock_file_for_reading(int fd);
+int berth_lock_file_for_writing(int fd);
+int berth_unlock_file(int fd);
+// Shares the blocks of a part of one file with another on the same file system (FICLONERANGE).
+int berth_clone_range(int target, uint64_t place, int source, uint64_t offset, uint64_t count);
+
+// inotify(7), for changes of the content of one file. `took_notice` is 1 if there was one among the
+// events that were waiting, which are gone then.
+int berth_watch_open(void);
+int berth_watch_content(int watch, const char *path);
+int berth_watch_took_notice(int watch);
+
+// Has a process that touches memory which the kernel can't provide (SIGBUS) end with a message on
+// standard error, if the address is in the range. Gives a slot for `forget`, or -1 if all are taken:
+// the process then ends without a word.
+int berth_bus_error_explain(
+    uintptr_t start, size_t count, const char *message, size_t message_count);
+void berth_bus_error_forget(int slot);
+
 // Threads and children.
 pid_t berth_thread_id(void);
 pid_t berth_fork(void);

@@ -1,0 +1,46 @@
+internal import CBerthLinux
+internal import Glibc
+
+// What a file shares with other processes, and with other files.
+
+extension OwnedDescriptor {
+    /// Tells others who ask that the file is being read and must stay as it is.
+    ///
+    /// Any number of open files can hold this lock at once. It goes when the last duplicate of the
+    /// descriptor is closed. Based on `F_OFD_SETLK` of fcntl(2).
+    ///
+    /// - Throws: `SystemCallError` for `lock`: `EAGAIN` while somebody holds `lockForWriting`.
+    public func lockForReading(name: String) throws(SystemCallError) {
+        try SystemCall.check("lock", name) { berth_lock_file_for_reading(raw) }
+    }
+
+    /// Tells others who ask that the file is being written; only one open file holds this lock.
+    ///
+    /// - Throws: `SystemCallError` for `lock`: `EAGAIN` while somebody else holds a lock.
+    public func lockForWriting(name: String) throws(SystemCallError) {
+        try SystemCall.check("lock", name) { berth_lock_file_for_writing(raw) }
+    }
+
+    /// Gives a lock back, while the file stays open.
+    public static func unlock(_ raw: CInt) {
+        _ = berth_unlock_file(raw)
+    }
+
+    /// Where the first byte at or after `offset` is that isn't in a hole of the file.
+    ///
+    /// Where the file system can't tell, that is `offset` itself.
+    ///
+    /// - Returns: nil if there is none up to the end of the file.
+    /// - Throws: `SystemCallError` for `lseek`.
+    public static func firstData(
+        of raw: CInt,
+        from offset: UInt64,
+        name: String
+    ) throws(SystemCallError) -> UInt64? {
+        guard let start = off_t(exactly: offset) else { return nil }
+        let (place, code) = SystemCall.uninterrupted { lseek(raw, start, berth_SEEK_DATA) }
+        if place >= 0 { return UInt64(place) }
+        if code == ENXIO { return nil }
+        throw SystemCall.failure("lseek", name, code)
+    }
+}
