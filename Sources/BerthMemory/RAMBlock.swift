@@ -82,15 +82,21 @@ public final class RAMBlock: Sendable {
     /// Forgets content that turned out to be worth nothing: the memory is all zero again, and known
     /// to be.
     ///
-    /// Only for memory that started that way; nothing may use it meanwhile.
+    /// Only for memory that started that way, or lies on an image; nothing may use it meanwhile.
     public func discardContent() {
+        clear()
+        untouched.store(true, ordering: .releasing)
+    }
+
+    /// Makes memory zero that started that way, or that lies on an image.
+    func clear() {
         do {
+            try mapping.removeOverlay()
             try mapping.discard(0..<mapping.byteCount)
         } catch {
             // The kernel won't take it back, so it is cleared by hand.
             unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: mapping.byteCount)
         }
-        untouched.store(true, ordering: .releasing)
     }
 
     /// Number of target pages.

@@ -65,6 +65,9 @@ public final class MemorySnapshot: Sendable {
             throw DirtyTrackingError(snapshot: error, of: nil)
         }
         for block in blocks {
+            if let overlay = block.mapping.overlay {
+                throw DirtyTrackingError(snapshotOf: overlay)
+            }
             do {
                 try unsafe userfaultfd.register(block.mapping.pages)
             } catch {

@@ -24,6 +24,16 @@ extension DirtyTrackingError {
         )
     }
 
+    /// Why writes to memory that lies on an image can't be held back: the kernel only does that where
+    /// it knows all pages.
+    init(snapshotOf overlay: MemoryMapping.Overlay) {
+        self.init(
+            "cannot hold back writes: the memory lies on the image '\(overlay.name)'",
+            hint: "save without background-snapshot, or load the guest with "
+                + "x-mapped-ram-restore=copy"
+        )
+    }
+
     private init(
         _ attempt: String,
         _ error: SystemCallError,

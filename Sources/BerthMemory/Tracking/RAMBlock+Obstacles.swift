@@ -20,6 +20,7 @@ extension RAMBlock {
     ///
     /// Found by trying, which leaves nothing behind.
     public var obstacleToSnapshot: DirtyTrackingError? {
+        if let overlay = mapping.overlay { return DirtyTrackingError(snapshotOf: overlay) }
         do {
             try Userfaultfd(.synchronous).probe(mapping)
             try PageMap().scan(.populated, in: mapping, bytes: mapping.probeRange) { _ in }
