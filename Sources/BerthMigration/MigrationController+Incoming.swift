@@ -29,6 +29,7 @@ extension MigrationController {
             )
         }
         try checkTransport(address, direction: .incoming, resources)
+        try checkMapping()
         incomingError = nil
         exitsOnError = exitOnError
         perform(incoming.handle(.start))
@@ -64,6 +65,7 @@ extension MigrationController {
         let plan = IncomingPlan(
             identity: identity,
             isMapped: capabilities[.mappedRAM],
+            mapsImage: capabilities[.mappedRAM] && parameters.xMappedRAMRestore == .map,
             leavesOutSharedBlocks: capabilities[.xIgnoreShared],
             acknowledgesSwitchover: capabilities[.switchoverAck],
             blocks: ownBlocks,
@@ -145,5 +147,6 @@ extension MigrationController {
             activity?.resume()
             environment.emit(.resume)
         }
+        keep(guest.image)
     }
 }

@@ -20,14 +20,18 @@ public actor MigrationController {
         public var emit: @Sendable (QMPEvent) -> Void
         /// Ends the process with this exit status and, unless empty, a line on standard error.
         public var exit: @Sendable (_ status: Int32, _ message: String) -> Void
+        /// Tells whoever looks after the process what went wrong: one phrase.
+        public var complain: @Sendable (_ message: String) -> Void
 
         /// Gathers the surroundings.
         public init(
             emit: @escaping @Sendable (QMPEvent) -> Void,
-            exit: @escaping @Sendable (_ status: Int32, _ message: String) -> Void
+            exit: @escaping @Sendable (_ status: Int32, _ message: String) -> Void,
+            complain: (@Sendable (_ message: String) -> Void)? = nil
         ) {
             self.emit = emit
             self.exit = exit
+            self.complain = complain ?? { StandardError.write("berth: \($0)\n") }
         }
     }
 
@@ -59,6 +63,7 @@ public actor MigrationController {
     var endWaiters: [CheckedContinuation<Void, Never>] = []
 
     var dirtyRate: DirtyRateState?
+    var images = ImageRecords()
 
     var incoming = IncomingStateMachine()
     var incomingWork: Work?
@@ -204,5 +209,6 @@ public actor MigrationController {
         }
         incomingWork?.orders.cancel()
         dirtyRate?.stop.signal()
+        images.load?.end()
     }
 }

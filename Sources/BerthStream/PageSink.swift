@@ -1,3 +1,4 @@
+public import BerthMemory
 import BerthWire
 public import Glibc
 
@@ -95,6 +96,14 @@ public protocol PageSink: AnyObject {
 
     /// Notes that the memory given out for this range now has content.
     func didFill(block: Int, offset: Int, byteCount: Int)
+
+    /// Takes all pages of a block where they lie in a mapped-ram image, instead of having them read.
+    ///
+    /// - Parameters:
+    ///   - offset: where in the file the block's first page is.
+    ///   - present: the pages that have content; the others are zero, whatever the file has there.
+    /// - Returns: whether that is done; if not, pages come as from any stream.
+    func place(block: Int, from offset: UInt64, present: PageBitmap) throws(StreamError) -> Bool
 }
 
 extension PageSink {
@@ -132,4 +141,13 @@ extension PageSink {
 
     /// Nothing to note where no memory is given out.
     public func didFill(block: Int, offset: Int, byteCount: Int) {}
+
+    /// Most sinks can't take pages where they lie.
+    public func place(
+        block: Int,
+        from offset: UInt64,
+        present: PageBitmap
+    ) throws(StreamError) -> Bool {
+        false
+    }
 }

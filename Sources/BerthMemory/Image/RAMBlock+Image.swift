@@ -1,4 +1,4 @@
-public import BerthSystem
+import BerthSystem
 import Glibc
 
 /// Why pages of an image can't be memory where they lie: they are to be copied.

@@ -132,6 +132,22 @@ public struct RunStateMachine: Sendable, Equatable {
         stateBeforeMigration = nil
     }
 
+    /// The guest's memory was found to be damaged: it may not run on.
+    ///
+    /// - Returns: true if it was live: a STOP event is due.
+    public mutating func breakDown() -> Bool {
+        if stateBeforeMigration != nil {
+            // It is stopped, and doesn't go on when that ends.
+            stateBeforeMigration = .internalError
+            return false
+        }
+        // Who has moved away took sound memory along, or damaged memory that runs elsewhere.
+        guard state != .postmigrate else { return false }
+        let wasLive = isLive
+        state = .internalError
+        return wasLive
+    }
+
     /// Takes over the run state that an incoming stream carried.
     ///
     /// - Parameter streamed: run state of the source before it stopped; nil counts as running.

@@ -9,6 +9,8 @@ public struct IncomingPlan: Sendable {
     public var identity: GuestIdentity
     /// Whether capability `mapped-ram` is on here.
     public var isMapped: Bool
+    /// Whether memory is to lie on a mapped-ram image, rather than be read from it.
+    public var mapsImage = false
     /// Whether capability `x-ignore-shared` is on here.
     public var leavesOutSharedBlocks = false
     /// Whether capability `switchover-ack` is on here.
@@ -52,6 +54,8 @@ public struct LoadedGuest: Sendable {
     public var stream: ReceivedStream
     /// Run state of the source before it stopped; nil if the stream doesn't say.
     public var runState: RunState?
+    /// The mapped-ram image that it came from; nil if it came as a sequential stream.
+    var image: LoadedImage?
 }
 
 /// What the data thread tells the controller.

@@ -20,6 +20,7 @@ final class IncomingWorker: StreamReceiver {
     private var multifd: MultifdReceiver?
     private var gathered: GatheredChannels?
     private var sink: GuestMemorySink?
+    private var hold: ImageHold?
 
     init(
         _ plan: IncomingPlan,
@@ -40,6 +41,8 @@ final class IncomingWorker: StreamReceiver {
             // One guest comes once: no further connection is waited for.
             transport.close()
             self.channel = channel
+            // Before the first byte is read: what was read must be true as long as it matters.
+            if plan.mapsImage, channel.isSeekable { hold = try ImageHold(channel) }
             report(.loaded(try load(input)))
         } catch {
             transport.close()
@@ -90,7 +93,11 @@ final class IncomingWorker: StreamReceiver {
         }
         // The guest is whole; a command that lingers doesn't change that.
         channel.closeWithoutWaiting()
-        return LoadedGuest(blocks: blocks, stream: stream, runState: runState)
+        var image: LoadedImage?
+        if plan.isMapped, let sink {
+            image = LoadedImage(channel.name, blocks, sink.placements, hold)
+        }
+        return LoadedGuest(blocks: blocks, stream: stream, runState: runState, image: image)
     }
 
     private func emptyStream(_ channel: Channel) -> StreamError {
@@ -208,7 +215,7 @@ final class IncomingWorker: StreamReceiver {
                 hint: "use the source's -machine, -m and memory backends"
             )
         }
-        let sink = GuestMemorySink(blocks)
+        let sink = GuestMemorySink(blocks, image: hold?.image)
         self.sink = sink
         return sink
     }

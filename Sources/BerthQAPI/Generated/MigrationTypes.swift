@@ -820,6 +820,19 @@ public struct MigrationParameters: QAPIObject {
     ///
     /// QAPI: `x-dirty-tracking`, default `auto`.
     public var xDirtyTracking: DirtyTrackingMode
+    /// How the pages of a mapped-ram image become the guest's memory. Not in QEMU.
+    ///
+    /// QAPI: `x-mapped-ram-restore`, default `copy`.
+    public var xMappedRAMRestore: MappedRAMRestore
+    /// Whether the pages of an image that is mapped are brought in, in the background, before the
+    /// guest touches them. Not in QEMU.
+    ///
+    /// QAPI: `x-mapped-ram-prefetch`, default `false`.
+    public var xMappedRAMPrefetch: Bool
+    /// How pages get into a mapped-ram image. Not in QEMU.
+    ///
+    /// QAPI: `x-mapped-ram-save`, default `auto`.
+    public var xMappedRAMSave: MappedRAMSave
 
     /// Makes a value of its members.
     public init(
@@ -852,7 +865,10 @@ public struct MigrationParameters: QAPIObject {
         mode: MigMode = .normal,
         zeroPageDetection: ZeroPageDetection = .multifd,
         directIO: Bool = false,
-        xDirtyTracking: DirtyTrackingMode = .auto
+        xDirtyTracking: DirtyTrackingMode = .auto,
+        xMappedRAMRestore: MappedRAMRestore = .copy,
+        xMappedRAMPrefetch: Bool = false,
+        xMappedRAMSave: MappedRAMSave = .auto
     ) {
         self.announceInitial = announceInitial
         self.announceMax = announceMax
@@ -884,6 +900,9 @@ public struct MigrationParameters: QAPIObject {
         self.zeroPageDetection = zeroPageDetection
         self.directIO = directIO
         self.xDirtyTracking = xDirtyTracking
+        self.xMappedRAMRestore = xMappedRAMRestore
+        self.xMappedRAMPrefetch = xMappedRAMPrefetch
+        self.xMappedRAMSave = xMappedRAMSave
     }
 
     /// Takes the members out of an object, in the schema's order.
@@ -918,6 +937,9 @@ public struct MigrationParameters: QAPIObject {
         zeroPageDetection = try reader.optional("zero-page-detection") ?? .multifd
         directIO = try reader.optional("direct-io") ?? false
         xDirtyTracking = try reader.optional("x-dirty-tracking") ?? .auto
+        xMappedRAMRestore = try reader.optional("x-mapped-ram-restore") ?? .copy
+        xMappedRAMPrefetch = try reader.optional("x-mapped-ram-prefetch") ?? false
+        xMappedRAMSave = try reader.optional("x-mapped-ram-save") ?? .auto
     }
 
     /// Adds the members to an object; what is nil is left out.
@@ -952,6 +974,9 @@ public struct MigrationParameters: QAPIObject {
         object["zero-page-detection"] = zeroPageDetection.toJSON()
         object["direct-io"] = directIO.toJSON()
         object["x-dirty-tracking"] = xDirtyTracking.toJSON()
+        object["x-mapped-ram-restore"] = xMappedRAMRestore.toJSON()
+        object["x-mapped-ram-prefetch"] = xMappedRAMPrefetch.toJSON()
+        object["x-mapped-ram-save"] = xMappedRAMSave.toJSON()
     }
 }
 
@@ -992,6 +1017,9 @@ extension MigrationParameters {
         if let value = changes.zeroPageDetection { zeroPageDetection = value }
         if let value = changes.directIO { directIO = value }
         if let value = changes.xDirtyTracking { xDirtyTracking = value }
+        if let value = changes.xMappedRAMRestore { xMappedRAMRestore = value }
+        if let value = changes.xMappedRAMPrefetch { xMappedRAMPrefetch = value }
+        if let value = changes.xMappedRAMSave { xMappedRAMSave = value }
     }
 
     /// What there is to be set, in the schema's order.
@@ -1222,6 +1250,27 @@ extension MigrationParameters {
             isUnstable: true,
             summary: "how writes to the guest's memory are found. Not in QEMU"
         ),
+        SettingInfo(
+            name: "x-mapped-ram-restore",
+            kind: .choice(["copy", "map"]),
+            defaultValue: .string("copy"),
+            isUnstable: true,
+            summary: "how the pages of a mapped-ram image become the guest's memory. Not in QEMU"
+        ),
+        SettingInfo(
+            name: "x-mapped-ram-prefetch",
+            kind: .boolean,
+            defaultValue: .bool(false),
+            isUnstable: true,
+            summary: "whether the pages of an image that is mapped are brought in, in the background, before the guest touches them. Not in QEMU"
+        ),
+        SettingInfo(
+            name: "x-mapped-ram-save",
+            kind: .choice(["auto", "copy"]),
+            defaultValue: .string("auto"),
+            isUnstable: true,
+            summary: "how pages get into a mapped-ram image. Not in QEMU"
+        ),
     ]
 }
 
@@ -1351,6 +1400,19 @@ public struct MigrateSetParameters: QAPIObject {
     ///
     /// QAPI: `x-dirty-tracking`.
     public var xDirtyTracking: DirtyTrackingMode?
+    /// How the pages of a mapped-ram image become the guest's memory. Not in QEMU.
+    ///
+    /// QAPI: `x-mapped-ram-restore`.
+    public var xMappedRAMRestore: MappedRAMRestore?
+    /// Whether the pages of an image that is mapped are brought in, in the background, before the
+    /// guest touches them. Not in QEMU.
+    ///
+    /// QAPI: `x-mapped-ram-prefetch`.
+    public var xMappedRAMPrefetch: Bool?
+    /// How pages get into a mapped-ram image. Not in QEMU.
+    ///
+    /// QAPI: `x-mapped-ram-save`.
+    public var xMappedRAMSave: MappedRAMSave?
 
     /// Makes a value of its members.
     public init(
@@ -1383,7 +1445,10 @@ public struct MigrateSetParameters: QAPIObject {
         mode: MigMode? = nil,
         zeroPageDetection: ZeroPageDetection? = nil,
         directIO: Bool? = nil,
-        xDirtyTracking: DirtyTrackingMode? = nil
+        xDirtyTracking: DirtyTrackingMode? = nil,
+        xMappedRAMRestore: MappedRAMRestore? = nil,
+        xMappedRAMPrefetch: Bool? = nil,
+        xMappedRAMSave: MappedRAMSave? = nil
     ) {
         self.announceInitial = announceInitial
         self.announceMax = announceMax
@@ -1415,6 +1480,9 @@ public struct MigrateSetParameters: QAPIObject {
         self.zeroPageDetection = zeroPageDetection
         self.directIO = directIO
         self.xDirtyTracking = xDirtyTracking
+        self.xMappedRAMRestore = xMappedRAMRestore
+        self.xMappedRAMPrefetch = xMappedRAMPrefetch
+        self.xMappedRAMSave = xMappedRAMSave
     }
 
     /// Takes the members out of an object, in the schema's order.
@@ -1449,6 +1517,9 @@ public struct MigrateSetParameters: QAPIObject {
         zeroPageDetection = try reader.optional("zero-page-detection")
         directIO = try reader.optional("direct-io")
         xDirtyTracking = try reader.optional("x-dirty-tracking")
+        xMappedRAMRestore = try reader.optional("x-mapped-ram-restore")
+        xMappedRAMPrefetch = try reader.optional("x-mapped-ram-prefetch")
+        xMappedRAMSave = try reader.optional("x-mapped-ram-save")
     }
 
     /// Adds the members to an object; what is nil is left out.
@@ -1483,6 +1554,9 @@ public struct MigrateSetParameters: QAPIObject {
         if let zeroPageDetection { object["zero-page-detection"] = zeroPageDetection.toJSON() }
         if let directIO { object["direct-io"] = directIO.toJSON() }
         if let xDirtyTracking { object["x-dirty-tracking"] = xDirtyTracking.toJSON() }
+        if let xMappedRAMRestore { object["x-mapped-ram-restore"] = xMappedRAMRestore.toJSON() }
+        if let xMappedRAMPrefetch { object["x-mapped-ram-prefetch"] = xMappedRAMPrefetch.toJSON() }
+        if let xMappedRAMSave { object["x-mapped-ram-save"] = xMappedRAMSave.toJSON() }
     }
 }
 

@@ -203,6 +203,11 @@ public enum QMPCommand: Sendable, Equatable {
     ///
     /// QMP: `x-query-dirty-tracking`.
     case xQueryDirtyTracking
+    /// Tells what was done with mapped-ram images: which blocks of RAM were copied, mapped or
+    /// shared, and why not otherwise.
+    ///
+    /// QMP: `x-query-mapped-ram`.
+    case xQueryMappedRAM
     /// Takes the descriptor that came with this request (SCM_RIGHTS on a unix socket) and keeps it
     /// under a name, on this monitor, until it is used or closed.
     ///
@@ -297,6 +302,7 @@ public enum QMPCommand: Sendable, Equatable {
         case .xQueryExternalWriter: "x-query-external-writer"
         case .xQueryRAMDigest: "x-query-ram-digest"
         case .xQueryDirtyTracking: "x-query-dirty-tracking"
+        case .xQueryMappedRAM: "x-query-mapped-ram"
         case .getfd: "getfd"
         case .closefd: "closefd"
         case .addFD: "add-fd"
@@ -386,6 +392,7 @@ public enum QMPCommand: Sendable, Equatable {
         case "x-query-external-writer": command = .xQueryExternalWriter
         case "x-query-ram-digest": command = .xQueryRAMDigest
         case "x-query-dirty-tracking": command = .xQueryDirtyTracking
+        case "x-query-mapped-ram": command = .xQueryMappedRAM
         case "getfd":
             command = .getfd(try GetfdArguments(reading: &reader))
         case "closefd":

@@ -36,6 +36,12 @@ public enum QMPEvent: Sendable, Equatable {
     ///
     /// QMP: `MIGRATION_PASS`.
     case migrationPass(pass: Int64)
+    /// An image was changed while the guest's memory lay on it (`x-mapped-ram-restore` = `map`).
+    /// What the guest has in its memory can't be trusted any more; it was stopped, in run state
+    /// `internal-error`.
+    ///
+    /// QMP: `X_MAPPED_RAM_IMAGE_CHANGED`.
+    case xMappedRAMImageChanged(image: String)
 
     /// The event's name in QMP.
     public var name: String {
@@ -47,6 +53,7 @@ public enum QMPEvent: Sendable, Equatable {
         case .powerdown: "POWERDOWN"
         case .migration: "MIGRATION"
         case .migrationPass: "MIGRATION_PASS"
+        case .xMappedRAMImageChanged: "X_MAPPED_RAM_IMAGE_CHANGED"
         }
     }
 
@@ -76,6 +83,10 @@ public enum QMPEvent: Sendable, Equatable {
         case .migrationPass(let pass):
             var object = JSONObject()
             object["pass"] = pass.toJSON()
+            return object
+        case .xMappedRAMImageChanged(let image):
+            var object = JSONObject()
+            object["image"] = image.toJSON()
             return object
         }
     }

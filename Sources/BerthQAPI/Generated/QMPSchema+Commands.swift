@@ -49,6 +49,7 @@ extension QMPSchema {
         CommandInfo(name: "x-query-external-writer", features: ["unstable"]),
         CommandInfo(name: "x-query-ram-digest", features: ["unstable"]),
         CommandInfo(name: "x-query-dirty-tracking", features: ["unstable"]),
+        CommandInfo(name: "x-query-mapped-ram", features: ["unstable"]),
         CommandInfo(name: "getfd"),
         CommandInfo(name: "closefd"),
         CommandInfo(name: "add-fd"),

@@ -66,126 +66,134 @@ extension QMPSchema {
         "0", "ret-type": "[42]", "features": ["unstable"]}, {"name": "[43]", "meta-type": \#
         "array", "element-type": "43"}, {"name": "x-query-dirty-tracking", "meta-type": \#
         "command", "arg-type": "0", "ret-type": "[43]", "features": ["unstable"]}, {"name": \#
-        "getfd", "meta-type": "command", "arg-type": "44", "ret-type": "0"}, {"name": "closefd", \#
-        "meta-type": "command", "arg-type": "45", "ret-type": "0"}, {"name": "add-fd", \#
-        "meta-type": "command", "arg-type": "46", "ret-type": "47"}, {"name": "remove-fd", \#
-        "meta-type": "command", "arg-type": "48", "ret-type": "0"}, {"name": "[49]", "meta-type": \#
-        "array", "element-type": "49"}, {"name": "query-fdsets", "meta-type": "command", \#
-        "arg-type": "0", "ret-type": "[49]"}, {"name": "str", "meta-type": "builtin", \#
-        "json-type": "string"}, {"name": "human-monitor-command", "meta-type": "command", \#
-        "arg-type": "50", "ret-type": "str"}, {"name": "query-name", "meta-type": "command", \#
-        "arg-type": "0", "ret-type": "51"}, {"name": "query-uuid", "meta-type": "command", \#
-        "arg-type": "0", "ret-type": "52"}, {"name": "announce-self", "meta-type": "command", \#
-        "arg-type": "53", "ret-type": "0"}, {"name": "[54]", "meta-type": "array", \#
-        "element-type": "54"}, {"name": "query-chardev", "meta-type": "command", "arg-type": "0", \#
-        "ret-type": "[54]"}, {"name": "STOP", "meta-type": "event", "arg-type": "0"}, {"name": \#
-        "RESUME", "meta-type": "event", "arg-type": "0"}, {"name": "SHUTDOWN", "meta-type": \#
-        "event", "arg-type": "55"}, {"name": "RESET", "meta-type": "event", "arg-type": "56"}, \#
-        {"name": "POWERDOWN", "meta-type": "event", "arg-type": "0"}, {"name": "MIGRATION", \#
-        "meta-type": "event", "arg-type": "57"}, {"name": "MIGRATION_PASS", "meta-type": "event", \#
-        "arg-type": "58"}, {"name": "[59]", "meta-type": "array", "element-type": "59"}, {"name": \#
-        "1", "meta-type": "object", "members": [{"name": "enable", "type": "[59]", "default": \#
-        null}]}, {"name": "5", "meta-type": "object", "members": [{"name": "option", "type": \#
-        "str", "default": null}]}, {"name": "8", "meta-type": "object", "members": [{"name": \#
-        "reboot", "type": "60", "default": null}, {"name": "shutdown", "type": "61", "default": \#
-        null}, {"name": "panic", "type": "62", "default": null}, {"name": "watchdog", "type": \#
-        "63", "default": null}]}, {"name": "10", "meta-type": "object", "members": [{"name": \#
-        "capabilities", "type": "[11]"}]}, {"name": "[64]", "meta-type": "array", "element-type": \#
-        "64"}, {"name": "bool", "meta-type": "builtin", "json-type": "boolean"}, {"name": "14", \#
-        "meta-type": "object", "members": [{"name": "uri", "type": "str", "default": null}, \#
-        {"name": "channels", "type": "[64]", "default": null}, {"name": "detach", "type": "bool", \#
-        "default": null}, {"name": "resume", "type": "bool", "default": null}]}, {"name": "15", \#
-        "meta-type": "object", "members": [{"name": "uri", "type": "str", "default": null}, \#
-        {"name": "channels", "type": "[64]", "default": null}, {"name": "exit-on-error", "type": \#
-        "bool", "default": null}]}, {"name": "16", "meta-type": "object", "members": [{"name": \#
-        "state", "type": "65"}]}, {"name": "17", "meta-type": "object", "members": [{"name": \#
-        "uri", "type": "str"}]}, {"name": "int", "meta-type": "builtin", "json-type": "int"}, \#
-        {"name": "19", "meta-type": "object", "members": [{"name": "calc-time", "type": "int"}, \#
-        {"name": "calc-time-unit", "type": "66", "default": null}, {"name": "sample-pages", \#
-        "type": "int", "default": null}, {"name": "mode", "type": "67", "default": null}]}, \#
-        {"name": "20", "meta-type": "object", "members": [{"name": "calc-time-unit", "type": \#
-        "66", "default": null}]}, {"name": "22", "meta-type": "object", "members": [{"name": \#
-        "cpu-index", "type": "int", "default": null}, {"name": "dirty-rate", "type": "int"}]}, \#
-        {"name": "23", "meta-type": "object", "members": [{"name": "cpu-index", "type": "int", \#
-        "default": null}]}, {"name": "25", "meta-type": "object", "members": [{"name": \#
-        "instances", "type": "[26]"}]}, {"name": "33", "meta-type": "object", "members": \#
-        [{"name": "id", "type": "str"}]}, {"name": "34", "meta-type": "object", "members": \#
-        [{"name": "path", "type": "str"}]}, {"name": "36", "meta-type": "object", "members": \#
-        [{"name": "path", "type": "str"}, {"name": "property", "type": "str"}]}, {"name": "37", \#
-        "meta-type": "object", "members": [{"name": "implements", "type": "str", "default": \#
-        null}, {"name": "abstract", "type": "bool", "default": null}]}, {"name": "39", \#
-        "meta-type": "object", "members": [{"name": "id", "type": "str", "default": null}]}, \#
-        {"name": "44", "meta-type": "object", "members": [{"name": "fdname", "type": "str"}]}, \#
-        {"name": "45", "meta-type": "object", "members": [{"name": "fdname", "type": "str"}]}, \#
-        {"name": "46", "meta-type": "object", "members": [{"name": "fdset-id", "type": "int", \#
-        "default": null}, {"name": "opaque", "type": "str", "default": null}]}, {"name": "48", \#
-        "meta-type": "object", "members": [{"name": "fdset-id", "type": "int"}, {"name": "fd", \#
-        "type": "int", "default": null}]}, {"name": "50", "meta-type": "object", "members": \#
-        [{"name": "command-line", "type": "str"}, {"name": "cpu-index", "type": "int", "default": \#
-        null}]}, {"name": "[str]", "meta-type": "array", "element-type": "str"}, {"name": "53", \#
-        "meta-type": "object", "members": [{"name": "initial", "type": "int"}, {"name": "max", \#
-        "type": "int"}, {"name": "rounds", "type": "int"}, {"name": "step", "type": "int"}, \#
-        {"name": "interfaces", "type": "[str]", "default": null}, {"name": "id", "type": "str", \#
-        "default": null}]}, {"name": "55", "meta-type": "object", "members": [{"name": "guest", \#
-        "type": "bool"}, {"name": "reason", "type": "68"}]}, {"name": "56", "meta-type": \#
-        "object", "members": [{"name": "guest", "type": "bool"}, {"name": "reason", "type": \#
-        "68"}]}, {"name": "57", "meta-type": "object", "members": [{"name": "status", "type": \#
-        "65"}]}, {"name": "58", "meta-type": "object", "members": [{"name": "pass", "type": \#
-        "int"}]}, {"name": "2", "meta-type": "object", "members": [{"name": "qemu", "type": \#
-        "69"}, {"name": "package", "type": "str"}]}, {"name": "3", "meta-type": "object", \#
-        "members": [{"name": "name", "type": "str"}]}, {"name": "4", "meta-type": "object", \#
-        "members": [{"name": "name", "type": "str"}, {"name": "meta-type", "type": "70"}, \#
-        {"name": "features", "type": "[str]", "default": null}], "tag": "meta-type", "variants": \#
-        [{"case": "builtin", "type": "71"}, {"case": "enum", "type": "72"}, {"case": "array", \#
-        "type": "73"}, {"case": "object", "type": "74"}, {"case": "alternate", "type": "75"}, \#
-        {"case": "command", "type": "76"}, {"case": "event", "type": "77"}]}, {"name": "[78]", \#
-        "meta-type": "array", "element-type": "78"}, {"name": "6", "meta-type": "object", \#
-        "members": [{"name": "parameters", "type": "[78]"}, {"name": "option", "type": "str"}]}, \#
-        {"name": "7", "meta-type": "object", "members": [{"name": "status", "type": "79"}, \#
-        {"name": "running", "type": "bool"}]}, {"name": "[int]", "meta-type": "array", \#
-        "element-type": "int"}, {"name": "[82]", "meta-type": "array", "element-type": "82"}, \#
-        {"name": "9", "meta-type": "object", "members": [{"name": "status", "type": "65", \#
-        "default": null}, {"name": "ram", "type": "80", "default": null}, {"name": \#
-        "xbzrle-cache", "type": "81", "default": null}, {"name": "total-time", "type": "int", \#
-        "default": null}, {"name": "expected-downtime", "type": "int", "default": null}, {"name": \#
-        "downtime", "type": "int", "default": null}, {"name": "setup-time", "type": "int", \#
-        "default": null}, {"name": "cpu-throttle-percentage", "type": "int", "default": null}, \#
-        {"name": "error-desc", "type": "str", "default": null}, {"name": "blocked-reasons", \#
-        "type": "[str]", "default": null}, {"name": "postcopy-blocktime", "type": "int", \#
-        "default": null}, {"name": "postcopy-vcpu-blocktime", "type": "[int]", "default": null}, \#
-        {"name": "socket-address", "type": "[82]", "default": null}, {"name": \#
-        "dirty-limit-throttle-time-per-round", "type": "int", "default": null}, {"name": \#
-        "dirty-limit-ring-full-time", "type": "int", "default": null}]}, {"name": "11", \#
-        "meta-type": "object", "members": [{"name": "capability", "type": "83"}, {"name": \#
-        "state", "type": "bool"}]}, {"name": "[86]", "meta-type": "array", "element-type": "86"}, \#
-        {"name": "12", "meta-type": "object", "members": [{"name": "announce-initial", "type": \#
-        "int", "default": null}, {"name": "announce-max", "type": "int", "default": null}, \#
-        {"name": "announce-rounds", "type": "int", "default": null}, {"name": "announce-step", \#
-        "type": "int", "default": null}, {"name": "throttle-trigger-threshold", "type": "int", \#
-        "default": null}, {"name": "cpu-throttle-initial", "type": "int", "default": null}, \#
-        {"name": "cpu-throttle-increment", "type": "int", "default": null}, {"name": \#
+        "x-query-mapped-ram", "meta-type": "command", "arg-type": "0", "ret-type": "44", \#
+        "features": ["unstable"]}, {"name": "getfd", "meta-type": "command", "arg-type": "45", \#
+        "ret-type": "0"}, {"name": "closefd", "meta-type": "command", "arg-type": "46", \#
+        "ret-type": "0"}, {"name": "add-fd", "meta-type": "command", "arg-type": "47", \#
+        "ret-type": "48"}, {"name": "remove-fd", "meta-type": "command", "arg-type": "49", \#
+        "ret-type": "0"}, {"name": "[50]", "meta-type": "array", "element-type": "50"}, {"name": \#
+        "query-fdsets", "meta-type": "command", "arg-type": "0", "ret-type": "[50]"}, {"name": \#
+        "str", "meta-type": "builtin", "json-type": "string"}, {"name": "human-monitor-command", \#
+        "meta-type": "command", "arg-type": "51", "ret-type": "str"}, {"name": "query-name", \#
+        "meta-type": "command", "arg-type": "0", "ret-type": "52"}, {"name": "query-uuid", \#
+        "meta-type": "command", "arg-type": "0", "ret-type": "53"}, {"name": "announce-self", \#
+        "meta-type": "command", "arg-type": "54", "ret-type": "0"}, {"name": "[55]", "meta-type": \#
+        "array", "element-type": "55"}, {"name": "query-chardev", "meta-type": "command", \#
+        "arg-type": "0", "ret-type": "[55]"}, {"name": "STOP", "meta-type": "event", "arg-type": \#
+        "0"}, {"name": "RESUME", "meta-type": "event", "arg-type": "0"}, {"name": "SHUTDOWN", \#
+        "meta-type": "event", "arg-type": "56"}, {"name": "RESET", "meta-type": "event", \#
+        "arg-type": "57"}, {"name": "POWERDOWN", "meta-type": "event", "arg-type": "0"}, {"name": \#
+        "MIGRATION", "meta-type": "event", "arg-type": "58"}, {"name": "MIGRATION_PASS", \#
+        "meta-type": "event", "arg-type": "59"}, {"name": "X_MAPPED_RAM_IMAGE_CHANGED", \#
+        "meta-type": "event", "arg-type": "60", "features": ["unstable"]}, {"name": "[61]", \#
+        "meta-type": "array", "element-type": "61"}, {"name": "1", "meta-type": "object", \#
+        "members": [{"name": "enable", "type": "[61]", "default": null}]}, {"name": "5", \#
+        "meta-type": "object", "members": [{"name": "option", "type": "str", "default": null}]}, \#
+        {"name": "8", "meta-type": "object", "members": [{"name": "reboot", "type": "62", \#
+        "default": null}, {"name": "shutdown", "type": "63", "default": null}, {"name": "panic", \#
+        "type": "64", "default": null}, {"name": "watchdog", "type": "65", "default": null}]}, \#
+        {"name": "10", "meta-type": "object", "members": [{"name": "capabilities", "type": \#
+        "[11]"}]}, {"name": "[66]", "meta-type": "array", "element-type": "66"}, {"name": "bool", \#
+        "meta-type": "builtin", "json-type": "boolean"}, {"name": "14", "meta-type": "object", \#
+        "members": [{"name": "uri", "type": "str", "default": null}, {"name": "channels", "type": \#
+        "[66]", "default": null}, {"name": "detach", "type": "bool", "default": null}, {"name": \#
+        "resume", "type": "bool", "default": null}]}, {"name": "15", "meta-type": "object", \#
+        "members": [{"name": "uri", "type": "str", "default": null}, {"name": "channels", "type": \#
+        "[66]", "default": null}, {"name": "exit-on-error", "type": "bool", "default": null}]}, \#
+        {"name": "16", "meta-type": "object", "members": [{"name": "state", "type": "67"}]}, \#
+        {"name": "17", "meta-type": "object", "members": [{"name": "uri", "type": "str"}]}, \#
+        {"name": "int", "meta-type": "builtin", "json-type": "int"}, {"name": "19", "meta-type": \#
+        "object", "members": [{"name": "calc-time", "type": "int"}, {"name": "calc-time-unit", \#
+        "type": "68", "default": null}, {"name": "sample-pages", "type": "int", "default": null}, \#
+        {"name": "mode", "type": "69", "default": null}]}, {"name": "20", "meta-type": "object", \#
+        "members": [{"name": "calc-time-unit", "type": "68", "default": null}]}, {"name": "22", \#
+        "meta-type": "object", "members": [{"name": "cpu-index", "type": "int", "default": null}, \#
+        {"name": "dirty-rate", "type": "int"}]}, {"name": "23", "meta-type": "object", "members": \#
+        [{"name": "cpu-index", "type": "int", "default": null}]}, {"name": "25", "meta-type": \#
+        "object", "members": [{"name": "instances", "type": "[26]"}]}, {"name": "33", \#
+        "meta-type": "object", "members": [{"name": "id", "type": "str"}]}, {"name": "34", \#
+        "meta-type": "object", "members": [{"name": "path", "type": "str"}]}, {"name": "36", \#
+        "meta-type": "object", "members": [{"name": "path", "type": "str"}, {"name": "property", \#
+        "type": "str"}]}, {"name": "37", "meta-type": "object", "members": [{"name": \#
+        "implements", "type": "str", "default": null}, {"name": "abstract", "type": "bool", \#
+        "default": null}]}, {"name": "39", "meta-type": "object", "members": [{"name": "id", \#
+        "type": "str", "default": null}]}, {"name": "45", "meta-type": "object", "members": \#
+        [{"name": "fdname", "type": "str"}]}, {"name": "46", "meta-type": "object", "members": \#
+        [{"name": "fdname", "type": "str"}]}, {"name": "47", "meta-type": "object", "members": \#
+        [{"name": "fdset-id", "type": "int", "default": null}, {"name": "opaque", "type": "str", \#
+        "default": null}]}, {"name": "49", "meta-type": "object", "members": [{"name": \#
+        "fdset-id", "type": "int"}, {"name": "fd", "type": "int", "default": null}]}, {"name": \#
+        "51", "meta-type": "object", "members": [{"name": "command-line", "type": "str"}, \#
+        {"name": "cpu-index", "type": "int", "default": null}]}, {"name": "[str]", "meta-type": \#
+        "array", "element-type": "str"}, {"name": "54", "meta-type": "object", "members": \#
+        [{"name": "initial", "type": "int"}, {"name": "max", "type": "int"}, {"name": "rounds", \#
+        "type": "int"}, {"name": "step", "type": "int"}, {"name": "interfaces", "type": "[str]", \#
+        "default": null}, {"name": "id", "type": "str", "default": null}]}, {"name": "56", \#
+        "meta-type": "object", "members": [{"name": "guest", "type": "bool"}, {"name": "reason", \#
+        "type": "70"}]}, {"name": "57", "meta-type": "object", "members": [{"name": "guest", \#
+        "type": "bool"}, {"name": "reason", "type": "70"}]}, {"name": "58", "meta-type": \#
+        "object", "members": [{"name": "status", "type": "67"}]}, {"name": "59", "meta-type": \#
+        "object", "members": [{"name": "pass", "type": "int"}]}, {"name": "60", "meta-type": \#
+        "object", "members": [{"name": "image", "type": "str"}]}, {"name": "2", "meta-type": \#
+        "object", "members": [{"name": "qemu", "type": "71"}, {"name": "package", "type": \#
+        "str"}]}, {"name": "3", "meta-type": "object", "members": [{"name": "name", "type": \#
+        "str"}]}, {"name": "4", "meta-type": "object", "members": [{"name": "name", "type": \#
+        "str"}, {"name": "meta-type", "type": "72"}, {"name": "features", "type": "[str]", \#
+        "default": null}], "tag": "meta-type", "variants": [{"case": "builtin", "type": "73"}, \#
+        {"case": "enum", "type": "74"}, {"case": "array", "type": "75"}, {"case": "object", \#
+        "type": "76"}, {"case": "alternate", "type": "77"}, {"case": "command", "type": "78"}, \#
+        {"case": "event", "type": "79"}]}, {"name": "[80]", "meta-type": "array", "element-type": \#
+        "80"}, {"name": "6", "meta-type": "object", "members": [{"name": "parameters", "type": \#
+        "[80]"}, {"name": "option", "type": "str"}]}, {"name": "7", "meta-type": "object", \#
+        "members": [{"name": "status", "type": "81"}, {"name": "running", "type": "bool"}]}, \#
+        {"name": "[int]", "meta-type": "array", "element-type": "int"}, {"name": "[84]", \#
+        "meta-type": "array", "element-type": "84"}, {"name": "9", "meta-type": "object", \#
+        "members": [{"name": "status", "type": "67", "default": null}, {"name": "ram", "type": \#
+        "82", "default": null}, {"name": "xbzrle-cache", "type": "83", "default": null}, {"name": \#
+        "total-time", "type": "int", "default": null}, {"name": "expected-downtime", "type": \#
+        "int", "default": null}, {"name": "downtime", "type": "int", "default": null}, {"name": \#
+        "setup-time", "type": "int", "default": null}, {"name": "cpu-throttle-percentage", \#
+        "type": "int", "default": null}, {"name": "error-desc", "type": "str", "default": null}, \#
+        {"name": "blocked-reasons", "type": "[str]", "default": null}, {"name": \#
+        "postcopy-blocktime", "type": "int", "default": null}, {"name": \#
+        "postcopy-vcpu-blocktime", "type": "[int]", "default": null}, {"name": "socket-address", \#
+        "type": "[84]", "default": null}, {"name": "dirty-limit-throttle-time-per-round", "type": \#
+        "int", "default": null}, {"name": "dirty-limit-ring-full-time", "type": "int", "default": \#
+        null}]}, {"name": "11", "meta-type": "object", "members": [{"name": "capability", "type": \#
+        "85"}, {"name": "state", "type": "bool"}]}, {"name": "[88]", "meta-type": "array", \#
+        "element-type": "88"}, {"name": "12", "meta-type": "object", "members": [{"name": \#
+        "announce-initial", "type": "int", "default": null}, {"name": "announce-max", "type": \#
+        "int", "default": null}, {"name": "announce-rounds", "type": "int", "default": null}, \#
+        {"name": "announce-step", "type": "int", "default": null}, {"name": \#
+        "throttle-trigger-threshold", "type": "int", "default": null}, {"name": \#
+        "cpu-throttle-initial", "type": "int", "default": null}, {"name": \#
+        "cpu-throttle-increment", "type": "int", "default": null}, {"name": \#
         "cpu-throttle-tailslow", "type": "bool", "default": null}, {"name": "tls-creds", "type": \#
-        "84", "default": null}, {"name": "tls-hostname", "type": "84", "default": null}, {"name": \#
-        "tls-authz", "type": "84", "default": null}, {"name": "max-bandwidth", "type": "int", \#
+        "86", "default": null}, {"name": "tls-hostname", "type": "86", "default": null}, {"name": \#
+        "tls-authz", "type": "86", "default": null}, {"name": "max-bandwidth", "type": "int", \#
         "default": null}, {"name": "avail-switchover-bandwidth", "type": "int", "default": null}, \#
         {"name": "downtime-limit", "type": "int", "default": null}, {"name": \#
         "x-checkpoint-delay", "type": "int", "default": null, "features": ["unstable"]}, {"name": \#
         "multifd-channels", "type": "int", "default": null}, {"name": "xbzrle-cache-size", \#
         "type": "int", "default": null}, {"name": "max-postcopy-bandwidth", "type": "int", \#
         "default": null}, {"name": "max-cpu-throttle", "type": "int", "default": null}, {"name": \#
-        "multifd-compression", "type": "85", "default": null}, {"name": "multifd-zlib-level", \#
+        "multifd-compression", "type": "87", "default": null}, {"name": "multifd-zlib-level", \#
         "type": "int", "default": null}, {"name": "multifd-qatzip-level", "type": "int", \#
         "default": null}, {"name": "multifd-zstd-level", "type": "int", "default": null}, \#
-        {"name": "block-bitmap-mapping", "type": "[86]", "default": null}, {"name": \#
+        {"name": "block-bitmap-mapping", "type": "[88]", "default": null}, {"name": \#
         "x-vcpu-dirty-limit-period", "type": "int", "default": null, "features": ["unstable"]}, \#
         {"name": "vcpu-dirty-limit", "type": "int", "default": null}, {"name": "mode", "type": \#
-        "87", "default": null}, {"name": "zero-page-detection", "type": "88", "default": null}, \#
+        "89", "default": null}, {"name": "zero-page-detection", "type": "90", "default": null}, \#
         {"name": "direct-io", "type": "bool", "default": null}, {"name": "x-dirty-tracking", \#
-        "type": "89", "default": null, "features": ["unstable"]}]}, {"name": "13", "meta-type": \#
-        "object", "members": [{"name": "announce-initial", "type": "int", "default": null}, \#
-        {"name": "announce-max", "type": "int", "default": null}, {"name": "announce-rounds", \#
-        "type": "int", "default": null}, {"name": "announce-step", "type": "int", "default": \#
-        null}, {"name": "throttle-trigger-threshold", "type": "int", "default": null}, {"name": \#
+        "type": "91", "default": null, "features": ["unstable"]}, {"name": \#
+        "x-mapped-ram-restore", "type": "92", "default": null, "features": ["unstable"]}, \#
+        {"name": "x-mapped-ram-prefetch", "type": "bool", "default": null, "features": \#
+        ["unstable"]}, {"name": "x-mapped-ram-save", "type": "93", "default": null, "features": \#
+        ["unstable"]}]}, {"name": "13", "meta-type": "object", "members": [{"name": \#
+        "announce-initial", "type": "int", "default": null}, {"name": "announce-max", "type": \#
+        "int", "default": null}, {"name": "announce-rounds", "type": "int", "default": null}, \#
+        {"name": "announce-step", "type": "int", "default": null}, {"name": \#
+        "throttle-trigger-threshold", "type": "int", "default": null}, {"name": \#
         "cpu-throttle-initial", "type": "int", "default": null}, {"name": \#
         "cpu-throttle-increment", "type": "int", "default": null}, {"name": \#
         "cpu-throttle-tailslow", "type": "bool", "default": null}, {"name": "tls-creds", "type": \#
@@ -197,127 +205,132 @@ extension QMPSchema {
         "multifd-channels", "type": "int", "default": null}, {"name": "xbzrle-cache-size", \#
         "type": "int", "default": null}, {"name": "max-postcopy-bandwidth", "type": "int", \#
         "default": null}, {"name": "max-cpu-throttle", "type": "int", "default": null}, {"name": \#
-        "multifd-compression", "type": "85", "default": null}, {"name": "multifd-zlib-level", \#
+        "multifd-compression", "type": "87", "default": null}, {"name": "multifd-zlib-level", \#
         "type": "int", "default": null}, {"name": "multifd-qatzip-level", "type": "int", \#
         "default": null}, {"name": "multifd-zstd-level", "type": "int", "default": null}, \#
-        {"name": "block-bitmap-mapping", "type": "[86]", "default": null}, {"name": \#
+        {"name": "block-bitmap-mapping", "type": "[88]", "default": null}, {"name": \#
         "x-vcpu-dirty-limit-period", "type": "int", "default": null, "features": ["unstable"]}, \#
         {"name": "vcpu-dirty-limit", "type": "int", "default": null}, {"name": "mode", "type": \#
-        "87", "default": null}, {"name": "zero-page-detection", "type": "88", "default": null}, \#
+        "89", "default": null}, {"name": "zero-page-detection", "type": "90", "default": null}, \#
         {"name": "direct-io", "type": "bool", "default": null}, {"name": "x-dirty-tracking", \#
-        "type": "89", "default": null, "features": ["unstable"]}]}, {"name": "18", "meta-type": \#
-        "object", "members": [{"name": "name", "type": "str"}, {"name": "thread-id", "type": \#
-        "int"}]}, {"name": "[91]", "meta-type": "array", "element-type": "91"}, {"name": "21", \#
-        "meta-type": "object", "members": [{"name": "dirty-rate", "type": "int", "default": \#
-        null}, {"name": "status", "type": "90"}, {"name": "start-time", "type": "int"}, {"name": \#
-        "calc-time", "type": "int"}, {"name": "calc-time-unit", "type": "66"}, {"name": \#
-        "sample-pages", "type": "int"}, {"name": "mode", "type": "67"}, {"name": \#
-        "vcpu-dirty-rate", "type": "[91]", "default": null}]}, {"name": "24", "meta-type": \#
-        "object", "members": [{"name": "cpu-index", "type": "int"}, {"name": "limit-rate", \#
-        "type": "int"}, {"name": "current-rate", "type": "int"}]}, {"name": "26", "meta-type": \#
-        "object", "members": [{"name": "type", "type": "92"}], "tag": "type", "variants": \#
-        [{"case": "block-node", "type": "93"}, {"case": "chardev", "type": "94"}, {"case": \#
-        "migration", "type": "0"}]}, {"name": "27", "meta-type": "object", "members": [{"name": \#
-        "arch", "type": "95"}]}, {"name": "28", "meta-type": "object", "members": [{"name": \#
-        "present", "type": "bool"}, {"name": "enabled", "type": "bool"}]}, {"name": "29", \#
-        "meta-type": "object", "members": [{"name": "name", "type": "str"}, {"name": "alias", \#
-        "type": "str", "default": null}, {"name": "is-default", "type": "bool", "default": null}, \#
-        {"name": "cpu-max", "type": "int"}, {"name": "hotpluggable-cpus", "type": "bool"}, \#
-        {"name": "numa-mem-supported", "type": "bool"}, {"name": "deprecated", "type": "bool"}, \#
-        {"name": "default-cpu-type", "type": "str", "default": null}, {"name": "default-ram-id", \#
-        "type": "str", "default": null}, {"name": "acpi", "type": "bool"}]}, {"name": "30", \#
-        "meta-type": "object", "members": [{"name": "base-memory", "type": "int"}, {"name": \#
-        "plugged-memory", "type": "int", "default": null}]}, {"name": "31", "meta-type": \#
+        "type": "91", "default": null, "features": ["unstable"]}, {"name": \#
+        "x-mapped-ram-restore", "type": "92", "default": null, "features": ["unstable"]}, \#
+        {"name": "x-mapped-ram-prefetch", "type": "bool", "default": null, "features": \#
+        ["unstable"]}, {"name": "x-mapped-ram-save", "type": "93", "default": null, "features": \#
+        ["unstable"]}]}, {"name": "18", "meta-type": "object", "members": [{"name": "name", \#
+        "type": "str"}, {"name": "thread-id", "type": "int"}]}, {"name": "[95]", "meta-type": \#
+        "array", "element-type": "95"}, {"name": "21", "meta-type": "object", "members": \#
+        [{"name": "dirty-rate", "type": "int", "default": null}, {"name": "status", "type": \#
+        "94"}, {"name": "start-time", "type": "int"}, {"name": "calc-time", "type": "int"}, \#
+        {"name": "calc-time-unit", "type": "68"}, {"name": "sample-pages", "type": "int"}, \#
+        {"name": "mode", "type": "69"}, {"name": "vcpu-dirty-rate", "type": "[95]", "default": \#
+        null}]}, {"name": "24", "meta-type": "object", "members": [{"name": "cpu-index", "type": \#
+        "int"}, {"name": "limit-rate", "type": "int"}, {"name": "current-rate", "type": "int"}]}, \#
+        {"name": "26", "meta-type": "object", "members": [{"name": "type", "type": "96"}], "tag": \#
+        "type", "variants": [{"case": "block-node", "type": "97"}, {"case": "chardev", "type": \#
+        "98"}, {"case": "migration", "type": "0"}]}, {"name": "27", "meta-type": "object", \#
+        "members": [{"name": "arch", "type": "99"}]}, {"name": "28", "meta-type": "object", \#
+        "members": [{"name": "present", "type": "bool"}, {"name": "enabled", "type": "bool"}]}, \#
+        {"name": "29", "meta-type": "object", "members": [{"name": "name", "type": "str"}, \#
+        {"name": "alias", "type": "str", "default": null}, {"name": "is-default", "type": "bool", \#
+        "default": null}, {"name": "cpu-max", "type": "int"}, {"name": "hotpluggable-cpus", \#
+        "type": "bool"}, {"name": "numa-mem-supported", "type": "bool"}, {"name": "deprecated", \#
+        "type": "bool"}, {"name": "default-cpu-type", "type": "str", "default": null}, {"name": \#
+        "default-ram-id", "type": "str", "default": null}, {"name": "acpi", "type": "bool"}]}, \#
+        {"name": "30", "meta-type": "object", "members": [{"name": "base-memory", "type": "int"}, \#
+        {"name": "plugged-memory", "type": "int", "default": null}]}, {"name": "31", "meta-type": \#
         "object", "members": [{"name": "id", "type": "str", "default": null}, {"name": "size", \#
         "type": "int"}, {"name": "merge", "type": "bool"}, {"name": "dump", "type": "bool"}, \#
         {"name": "prealloc", "type": "bool"}, {"name": "share", "type": "bool"}, {"name": \#
         "reserve", "type": "bool", "default": null}, {"name": "host-nodes", "type": "[int]"}, \#
-        {"name": "policy", "type": "96"}]}, {"name": "32", "meta-type": "object", "members": \#
-        [{"name": "qom-type", "type": "97"}, {"name": "id", "type": "str"}], "tag": "qom-type", \#
-        "variants": [{"case": "external-writer", "type": "98"}, {"case": "guest-workload", \#
-        "type": "99"}, {"case": "memory-backend-file", "type": "100"}, {"case": \#
-        "memory-backend-memfd", "type": "101"}, {"case": "memory-backend-ram", "type": "102"}]}, \#
+        {"name": "policy", "type": "100"}]}, {"name": "32", "meta-type": "object", "members": \#
+        [{"name": "qom-type", "type": "101"}, {"name": "id", "type": "str"}], "tag": "qom-type", \#
+        "variants": [{"case": "external-writer", "type": "102"}, {"case": "guest-workload", \#
+        "type": "103"}, {"case": "memory-backend-file", "type": "104"}, {"case": \#
+        "memory-backend-memfd", "type": "105"}, {"case": "memory-backend-ram", "type": "106"}]}, \#
         {"name": "35", "meta-type": "object", "members": [{"name": "name", "type": "str"}, \#
         {"name": "type", "type": "str"}, {"name": "description", "type": "str", "default": \#
         null}]}, {"name": "38", "meta-type": "object", "members": [{"name": "name", "type": \#
         "str"}, {"name": "abstract", "type": "bool", "default": null}, {"name": "parent", "type": \#
-        "str", "default": null}]}, {"name": "[105]", "meta-type": "array", "element-type": \#
-        "105"}, {"name": "40", "meta-type": "object", "members": [{"name": "id", "type": "str"}, \#
+        "str", "default": null}]}, {"name": "[109]", "meta-type": "array", "element-type": \#
+        "109"}, {"name": "40", "meta-type": "object", "members": [{"name": "id", "type": "str"}, \#
         {"name": "memdev", "type": "str"}, {"name": "start", "type": "int"}, {"name": "size", \#
-        "type": "int"}, {"name": "pattern", "type": "103"}, {"name": "rate", "type": "int"}, \#
+        "type": "int"}, {"name": "pattern", "type": "107"}, {"name": "rate", "type": "int"}, \#
         {"name": "threads", "type": "int"}, {"name": "running", "type": "bool"}, {"name": \#
         "writes", "type": "int"}, {"name": "throughput", "type": "int"}, {"name": \#
         "longest-write", "type": "int"}, {"name": "throttle", "type": "int"}, {"name": "verdict", \#
-        "type": "104"}, {"name": "faults", "type": "[105]"}, {"name": "fault-count", "type": \#
+        "type": "108"}, {"name": "faults", "type": "[109]"}, {"name": "fault-count", "type": \#
         "int"}]}, {"name": "41", "meta-type": "object", "members": [{"name": "id", "type": \#
         "str"}, {"name": "memdev", "type": "str"}, {"name": "path", "type": "str"}, {"name": \#
-        "state", "type": "106"}, {"name": "pid", "type": "int", "default": null}, {"name": \#
+        "state", "type": "110"}, {"name": "pid", "type": "int", "default": null}, {"name": \#
         "tracked", "type": "bool"}, {"name": "untracked-reason", "type": "str", "default": null}, \#
         {"name": "last-refusal", "type": "str", "default": null}]}, {"name": "42", "meta-type": \#
         "object", "members": [{"name": "block", "type": "str"}, {"name": "size", "type": "int"}, \#
-        {"name": "digest", "type": "str"}]}, {"name": "[107]", "meta-type": "array", \#
-        "element-type": "107"}, {"name": "43", "meta-type": "object", "members": [{"name": \#
-        "block", "type": "str"}, {"name": "mechanisms", "type": "[107]"}, {"name": "active", \#
+        {"name": "digest", "type": "str"}]}, {"name": "[111]", "meta-type": "array", \#
+        "element-type": "111"}, {"name": "43", "meta-type": "object", "members": [{"name": \#
+        "block", "type": "str"}, {"name": "mechanisms", "type": "[111]"}, {"name": "active", \#
         "type": "bool"}, {"name": "kernel", "type": "bool"}, {"name": "kernel-obstacle", "type": \#
         "str", "default": null}, {"name": "snapshot", "type": "bool"}, {"name": \#
-        "snapshot-obstacle", "type": "str", "default": null}]}, {"name": "47", "meta-type": \#
-        "object", "members": [{"name": "fd", "type": "int"}, {"name": "fdset-id", "type": \#
-        "int"}]}, {"name": "[108]", "meta-type": "array", "element-type": "108"}, {"name": "49", \#
-        "meta-type": "object", "members": [{"name": "fds", "type": "[108]"}, {"name": "fdset-id", \#
-        "type": "int"}]}, {"name": "51", "meta-type": "object", "members": [{"name": "name", \#
-        "type": "str", "default": null}]}, {"name": "52", "meta-type": "object", "members": \#
-        [{"name": "UUID", "type": "str"}]}, {"name": "54", "meta-type": "object", "members": \#
-        [{"name": "frontend-open", "type": "bool"}, {"name": "filename", "type": "str"}, {"name": \#
-        "label", "type": "str"}]}, {"name": "59", "meta-type": "enum", "members": [{"name": \#
-        "oob"}], "values": ["oob"]}, {"name": "60", "meta-type": "enum", "members": [{"name": \#
-        "reset"}, {"name": "shutdown"}], "values": ["reset", "shutdown"]}, {"name": "61", \#
-        "meta-type": "enum", "members": [{"name": "poweroff"}, {"name": "pause"}], "values": \#
-        ["poweroff", "pause"]}, {"name": "62", "meta-type": "enum", "members": [{"name": \#
-        "pause"}, {"name": "shutdown"}, {"name": "exit-failure"}, {"name": "none"}], "values": \#
-        ["pause", "shutdown", "exit-failure", "none"]}, {"name": "63", "meta-type": "enum", \#
-        "members": [{"name": "reset"}, {"name": "shutdown"}, {"name": "poweroff"}, {"name": \#
-        "pause"}, {"name": "debug"}, {"name": "none"}, {"name": "inject-nmi"}], "values": \#
-        ["reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi"]}, {"name": \#
-        "64", "meta-type": "object", "members": [{"name": "channel-type", "type": "109"}, \#
-        {"name": "addr", "type": "110"}]}, {"name": "65", "meta-type": "enum", "members": \#
-        [{"name": "none"}, {"name": "setup"}, {"name": "cancelling"}, {"name": "cancelled"}, \#
-        {"name": "active"}, {"name": "postcopy-active"}, {"name": "postcopy-paused"}, {"name": \#
-        "postcopy-recover-setup"}, {"name": "postcopy-recover"}, {"name": "completed"}, {"name": \#
-        "failed"}, {"name": "colo"}, {"name": "pre-switchover"}, {"name": "device"}, {"name": \#
-        "wait-unplug"}], "values": ["none", "setup", "cancelling", "cancelled", "active", \#
-        "postcopy-active", "postcopy-paused", "postcopy-recover-setup", "postcopy-recover", \#
-        "completed", "failed", "colo", "pre-switchover", "device", "wait-unplug"]}, {"name": \#
-        "66", "meta-type": "enum", "members": [{"name": "second"}, {"name": "millisecond"}], \#
-        "values": ["second", "millisecond"]}, {"name": "67", "meta-type": "enum", "members": \#
-        [{"name": "page-sampling"}, {"name": "dirty-ring"}, {"name": "dirty-bitmap"}], "values": \#
-        ["page-sampling", "dirty-ring", "dirty-bitmap"]}, {"name": "68", "meta-type": "enum", \#
+        "snapshot-obstacle", "type": "str", "default": null}]}, {"name": "44", "meta-type": \#
+        "object", "members": [{"name": "load", "type": "112", "default": null}, {"name": "save", \#
+        "type": "113", "default": null}]}, {"name": "48", "meta-type": "object", "members": \#
+        [{"name": "fd", "type": "int"}, {"name": "fdset-id", "type": "int"}]}, {"name": "[114]", \#
+        "meta-type": "array", "element-type": "114"}, {"name": "50", "meta-type": "object", \#
+        "members": [{"name": "fds", "type": "[114]"}, {"name": "fdset-id", "type": "int"}]}, \#
+        {"name": "52", "meta-type": "object", "members": [{"name": "name", "type": "str", \#
+        "default": null}]}, {"name": "53", "meta-type": "object", "members": [{"name": "UUID", \#
+        "type": "str"}]}, {"name": "55", "meta-type": "object", "members": [{"name": \#
+        "frontend-open", "type": "bool"}, {"name": "filename", "type": "str"}, {"name": "label", \#
+        "type": "str"}]}, {"name": "61", "meta-type": "enum", "members": [{"name": "oob"}], \#
+        "values": ["oob"]}, {"name": "62", "meta-type": "enum", "members": [{"name": "reset"}, \#
+        {"name": "shutdown"}], "values": ["reset", "shutdown"]}, {"name": "63", "meta-type": \#
+        "enum", "members": [{"name": "poweroff"}, {"name": "pause"}], "values": ["poweroff", \#
+        "pause"]}, {"name": "64", "meta-type": "enum", "members": [{"name": "pause"}, {"name": \#
+        "shutdown"}, {"name": "exit-failure"}, {"name": "none"}], "values": ["pause", "shutdown", \#
+        "exit-failure", "none"]}, {"name": "65", "meta-type": "enum", "members": [{"name": \#
+        "reset"}, {"name": "shutdown"}, {"name": "poweroff"}, {"name": "pause"}, {"name": \#
+        "debug"}, {"name": "none"}, {"name": "inject-nmi"}], "values": ["reset", "shutdown", \#
+        "poweroff", "pause", "debug", "none", "inject-nmi"]}, {"name": "66", "meta-type": \#
+        "object", "members": [{"name": "channel-type", "type": "115"}, {"name": "addr", "type": \#
+        "116"}]}, {"name": "67", "meta-type": "enum", "members": [{"name": "none"}, {"name": \#
+        "setup"}, {"name": "cancelling"}, {"name": "cancelled"}, {"name": "active"}, {"name": \#
+        "postcopy-active"}, {"name": "postcopy-paused"}, {"name": "postcopy-recover-setup"}, \#
+        {"name": "postcopy-recover"}, {"name": "completed"}, {"name": "failed"}, {"name": \#
+        "colo"}, {"name": "pre-switchover"}, {"name": "device"}, {"name": "wait-unplug"}], \#
+        "values": ["none", "setup", "cancelling", "cancelled", "active", "postcopy-active", \#
+        "postcopy-paused", "postcopy-recover-setup", "postcopy-recover", "completed", "failed", \#
+        "colo", "pre-switchover", "device", "wait-unplug"]}, {"name": "68", "meta-type": "enum", \#
+        "members": [{"name": "second"}, {"name": "millisecond"}], "values": ["second", \#
+        "millisecond"]}, {"name": "69", "meta-type": "enum", "members": [{"name": \#
+        "page-sampling"}, {"name": "dirty-ring"}, {"name": "dirty-bitmap"}], "values": \#
+        ["page-sampling", "dirty-ring", "dirty-bitmap"]}, {"name": "70", "meta-type": "enum", \#
         "members": [{"name": "none"}, {"name": "host-error"}, {"name": "host-qmp-quit"}, {"name": \#
         "host-qmp-system-reset"}, {"name": "host-signal"}, {"name": "host-ui"}, {"name": \#
         "guest-shutdown"}, {"name": "guest-reset"}, {"name": "guest-panic"}, {"name": \#
         "subsystem-reset"}, {"name": "snapshot-load"}], "values": ["none", "host-error", \#
         "host-qmp-quit", "host-qmp-system-reset", "host-signal", "host-ui", "guest-shutdown", \#
-        "guest-reset", "guest-panic", "subsystem-reset", "snapshot-load"]}, {"name": "69", \#
+        "guest-reset", "guest-panic", "subsystem-reset", "snapshot-load"]}, {"name": "71", \#
         "meta-type": "object", "members": [{"name": "micro", "type": "int"}, {"name": "minor", \#
-        "type": "int"}, {"name": "major", "type": "int"}]}, {"name": "70", "meta-type": "enum", \#
+        "type": "int"}, {"name": "major", "type": "int"}]}, {"name": "72", "meta-type": "enum", \#
         "members": [{"name": "builtin"}, {"name": "enum"}, {"name": "array"}, {"name": "object"}, \#
         {"name": "alternate"}, {"name": "command"}, {"name": "event"}], "values": ["builtin", \#
-        "enum", "array", "object", "alternate", "command", "event"]}, {"name": "71", "meta-type": \#
-        "object", "members": [{"name": "json-type", "type": "111"}]}, {"name": "[112]", \#
-        "meta-type": "array", "element-type": "112"}, {"name": "72", "meta-type": "object", \#
-        "members": [{"name": "members", "type": "[112]"}, {"name": "values", "type": "[str]", \#
-        "features": ["deprecated"]}]}, {"name": "73", "meta-type": "object", "members": [{"name": \#
-        "element-type", "type": "str"}]}, {"name": "[113]", "meta-type": "array", "element-type": \#
-        "113"}, {"name": "[114]", "meta-type": "array", "element-type": "114"}, {"name": "74", \#
-        "meta-type": "object", "members": [{"name": "members", "type": "[113]"}, {"name": "tag", \#
-        "type": "str", "default": null}, {"name": "variants", "type": "[114]", "default": \#
-        null}]}, {"name": "[115]", "meta-type": "array", "element-type": "115"}, {"name": "75", \#
-        "meta-type": "object", "members": [{"name": "members", "type": "[115]"}]}, {"name": "76", \#
+        "enum", "array", "object", "alternate", "command", "event"]}, {"name": "73", "meta-type": \#
+        "object", "members": [{"name": "json-type", "type": "117"}]}, {"name": "[118]", \#
+        "meta-type": "array", "element-type": "118"}, {"name": "74", "meta-type": "object", \#
+        "members": [{"name": "members", "type": "[118]"}, {"name": "values", "type": "[str]", \#
+        "features": ["deprecated"]}]}, {"name": "75", "meta-type": "object", "members": [{"name": \#
+        "element-type", "type": "str"}]}, {"name": "[119]", "meta-type": "array", "element-type": \#
+        "119"}, {"name": "[120]", "meta-type": "array", "element-type": "120"}, {"name": "76", \#
+        "meta-type": "object", "members": [{"name": "members", "type": "[119]"}, {"name": "tag", \#
+        "type": "str", "default": null}, {"name": "variants", "type": "[120]", "default": \#
+        null}]}, {"name": "[121]", "meta-type": "array", "element-type": "121"}, {"name": "77", \#
+        "meta-type": "object", "members": [{"name": "members", "type": "[121]"}]}, {"name": "78", \#
         "meta-type": "object", "members": [{"name": "arg-type", "type": "str"}, {"name": \#
         "ret-type", "type": "str"}, {"name": "allow-oob", "type": "bool", "default": null}]}, \#
-        {"name": "77", "meta-type": "object", "members": [{"name": "arg-type", "type": "str"}]}, \#
-        {"name": "78", "meta-type": "object", "members": [{"name": "name", "type": "str"}, \#
-        {"name": "type", "type": "116"}, {"name": "help", "type": "str", "default": null}, \#
-        {"name": "default", "type": "str", "default": null}]}, {"name": "79", "meta-type": \#
+        {"name": "79", "meta-type": "object", "members": [{"name": "arg-type", "type": "str"}]}, \#
+        {"name": "80", "meta-type": "object", "members": [{"name": "name", "type": "str"}, \#
+        {"name": "type", "type": "122"}, {"name": "help", "type": "str", "default": null}, \#
+        {"name": "default", "type": "str", "default": null}]}, {"name": "81", "meta-type": \#
         "enum", "members": [{"name": "debug"}, {"name": "inmigrate"}, {"name": "internal-error"}, \#
         {"name": "io-error"}, {"name": "paused"}, {"name": "postmigrate"}, {"name": "prelaunch"}, \#
         {"name": "finish-migrate"}, {"name": "restore-vm"}, {"name": "running"}, {"name": \#
@@ -325,7 +338,7 @@ extension QMPSchema {
         "guest-panicked"}, {"name": "colo"}], "values": ["debug", "inmigrate", "internal-error", \#
         "io-error", "paused", "postmigrate", "prelaunch", "finish-migrate", "restore-vm", \#
         "running", "save-vm", "shutdown", "suspended", "watchdog", "guest-panicked", "colo"]}, \#
-        {"name": "number", "meta-type": "builtin", "json-type": "number"}, {"name": "80", \#
+        {"name": "number", "meta-type": "builtin", "json-type": "number"}, {"name": "82", \#
         "meta-type": "object", "members": [{"name": "transferred", "type": "int"}, {"name": \#
         "remaining", "type": "int"}, {"name": "total", "type": "int"}, {"name": "duplicate", \#
         "type": "int"}, {"name": "normal", "type": "int"}, {"name": "normal-bytes", "type": \#
@@ -334,14 +347,14 @@ extension QMPSchema {
         "int"}, {"name": "page-size", "type": "int"}, {"name": "multifd-bytes", "type": "int"}, \#
         {"name": "pages-per-second", "type": "int"}, {"name": "precopy-bytes", "type": "int"}, \#
         {"name": "downtime-bytes", "type": "int"}, {"name": "postcopy-bytes", "type": "int"}, \#
-        {"name": "dirty-sync-missed-zero-copy", "type": "int"}]}, {"name": "81", "meta-type": \#
+        {"name": "dirty-sync-missed-zero-copy", "type": "int"}]}, {"name": "83", "meta-type": \#
         "object", "members": [{"name": "cache-size", "type": "int"}, {"name": "bytes", "type": \#
         "int"}, {"name": "pages", "type": "int"}, {"name": "cache-miss", "type": "int"}, {"name": \#
         "cache-miss-rate", "type": "number"}, {"name": "encoding-rate", "type": "number"}, \#
-        {"name": "overflow", "type": "int"}]}, {"name": "82", "meta-type": "object", "members": \#
-        [{"name": "type", "type": "117"}], "tag": "type", "variants": [{"case": "inet", "type": \#
-        "118"}, {"case": "unix", "type": "119"}, {"case": "vsock", "type": "120"}, {"case": "fd", \#
-        "type": "121"}]}, {"name": "83", "meta-type": "enum", "members": [{"name": "xbzrle"}, \#
+        {"name": "overflow", "type": "int"}]}, {"name": "84", "meta-type": "object", "members": \#
+        [{"name": "type", "type": "123"}], "tag": "type", "variants": [{"case": "inet", "type": \#
+        "124"}, {"case": "unix", "type": "125"}, {"case": "vsock", "type": "126"}, {"case": "fd", \#
+        "type": "127"}]}, {"name": "85", "meta-type": "enum", "members": [{"name": "xbzrle"}, \#
         {"name": "rdma-pin-all"}, {"name": "auto-converge"}, {"name": "zero-blocks", "features": \#
         ["deprecated"]}, {"name": "events"}, {"name": "postcopy-ram"}, {"name": "x-colo", \#
         "features": ["unstable"]}, {"name": "release-ram"}, {"name": "return-path"}, {"name": \#
@@ -356,44 +369,47 @@ extension QMPSchema {
         "dirty-bitmaps", "postcopy-blocktime", "late-block-activate", "x-ignore-shared", \#
         "validate-uuid", "background-snapshot", "zero-copy-send", "postcopy-preempt", \#
         "switchover-ack", "dirty-limit", "mapped-ram", "fixed-ram", "track-writes-ram"]}, \#
-        {"name": "null", "meta-type": "builtin", "json-type": "null"}, {"name": "84", \#
-        "meta-type": "alternate", "members": [{"type": "str"}, {"type": "null"}]}, {"name": "85", \#
+        {"name": "null", "meta-type": "builtin", "json-type": "null"}, {"name": "86", \#
+        "meta-type": "alternate", "members": [{"type": "str"}, {"type": "null"}]}, {"name": "87", \#
         "meta-type": "enum", "members": [{"name": "none"}, {"name": "zlib"}, {"name": "zstd"}], \#
-        "values": ["none", "zlib", "zstd"]}, {"name": "[122]", "meta-type": "array", \#
-        "element-type": "122"}, {"name": "86", "meta-type": "object", "members": [{"name": \#
+        "values": ["none", "zlib", "zstd"]}, {"name": "[128]", "meta-type": "array", \#
+        "element-type": "128"}, {"name": "88", "meta-type": "object", "members": [{"name": \#
         "node-name", "type": "str"}, {"name": "alias", "type": "str"}, {"name": "bitmaps", \#
-        "type": "[122]"}]}, {"name": "87", "meta-type": "enum", "members": [{"name": "normal"}, \#
+        "type": "[128]"}]}, {"name": "89", "meta-type": "enum", "members": [{"name": "normal"}, \#
         {"name": "cpr-reboot"}, {"name": "cpr-transfer"}], "values": ["normal", "cpr-reboot", \#
-        "cpr-transfer"]}, {"name": "88", "meta-type": "enum", "members": [{"name": "none"}, \#
+        "cpr-transfer"]}, {"name": "90", "meta-type": "enum", "members": [{"name": "none"}, \#
         {"name": "legacy"}, {"name": "multifd"}], "values": ["none", "legacy", "multifd"]}, \#
-        {"name": "89", "meta-type": "enum", "members": [{"name": "auto"}, {"name": "software"}, \#
-        {"name": "kernel"}], "values": ["auto", "software", "kernel"]}, {"name": "90", \#
-        "meta-type": "enum", "members": [{"name": "unstarted"}, {"name": "measuring"}, {"name": \#
-        "measured"}], "values": ["unstarted", "measuring", "measured"]}, {"name": "91", \#
-        "meta-type": "object", "members": [{"name": "id", "type": "int"}, {"name": "dirty-rate", \#
-        "type": "int"}]}, {"name": "92", "meta-type": "enum", "members": [{"name": "block-node"}, \#
-        {"name": "chardev"}, {"name": "migration"}], "values": ["block-node", "chardev", \#
-        "migration"]}, {"name": "93", "meta-type": "object", "members": [{"name": "node-name", \#
-        "type": "str"}]}, {"name": "94", "meta-type": "object", "members": [{"name": "id", \#
-        "type": "str"}]}, {"name": "95", "meta-type": "enum", "members": [{"name": "aarch64"}, \#
-        {"name": "arm"}, {"name": "i386"}, {"name": "loongarch64"}, {"name": "ppc64"}, {"name": \#
-        "riscv64"}, {"name": "s390x"}, {"name": "x86_64"}], "values": ["aarch64", "arm", "i386", \#
-        "loongarch64", "ppc64", "riscv64", "s390x", "x86_64"]}, {"name": "96", "meta-type": \#
-        "enum", "members": [{"name": "default"}, {"name": "preferred"}, {"name": "bind"}, \#
-        {"name": "interleave"}], "values": ["default", "preferred", "bind", "interleave"]}, \#
-        {"name": "97", "meta-type": "enum", "members": [{"name": "external-writer"}, {"name": \#
-        "guest-workload"}, {"name": "memory-backend-file"}, {"name": "memory-backend-memfd"}, \#
-        {"name": "memory-backend-ram"}], "values": ["external-writer", "guest-workload", \#
-        "memory-backend-file", "memory-backend-memfd", "memory-backend-ram"]}, {"name": "98", \#
+        {"name": "91", "meta-type": "enum", "members": [{"name": "auto"}, {"name": "software"}, \#
+        {"name": "kernel"}], "values": ["auto", "software", "kernel"]}, {"name": "92", \#
+        "meta-type": "enum", "members": [{"name": "copy"}, {"name": "map"}], "values": ["copy", \#
+        "map"]}, {"name": "93", "meta-type": "enum", "members": [{"name": "auto"}, {"name": \#
+        "copy"}], "values": ["auto", "copy"]}, {"name": "94", "meta-type": "enum", "members": \#
+        [{"name": "unstarted"}, {"name": "measuring"}, {"name": "measured"}], "values": \#
+        ["unstarted", "measuring", "measured"]}, {"name": "95", "meta-type": "object", "members": \#
+        [{"name": "id", "type": "int"}, {"name": "dirty-rate", "type": "int"}]}, {"name": "96", \#
+        "meta-type": "enum", "members": [{"name": "block-node"}, {"name": "chardev"}, {"name": \#
+        "migration"}], "values": ["block-node", "chardev", "migration"]}, {"name": "97", \#
+        "meta-type": "object", "members": [{"name": "node-name", "type": "str"}]}, {"name": "98", \#
+        "meta-type": "object", "members": [{"name": "id", "type": "str"}]}, {"name": "99", \#
+        "meta-type": "enum", "members": [{"name": "aarch64"}, {"name": "arm"}, {"name": "i386"}, \#
+        {"name": "loongarch64"}, {"name": "ppc64"}, {"name": "riscv64"}, {"name": "s390x"}, \#
+        {"name": "x86_64"}], "values": ["aarch64", "arm", "i386", "loongarch64", "ppc64", \#
+        "riscv64", "s390x", "x86_64"]}, {"name": "100", "meta-type": "enum", "members": [{"name": \#
+        "default"}, {"name": "preferred"}, {"name": "bind"}, {"name": "interleave"}], "values": \#
+        ["default", "preferred", "bind", "interleave"]}, {"name": "101", "meta-type": "enum", \#
+        "members": [{"name": "external-writer"}, {"name": "guest-workload"}, {"name": \#
+        "memory-backend-file"}, {"name": "memory-backend-memfd"}, {"name": \#
+        "memory-backend-ram"}], "values": ["external-writer", "guest-workload", \#
+        "memory-backend-file", "memory-backend-memfd", "memory-backend-ram"]}, {"name": "102", \#
         "meta-type": "object", "members": [{"name": "memdev", "type": "str"}, {"name": "path", \#
-        "type": "str"}]}, {"name": "99", "meta-type": "object", "members": [{"name": "memdev", \#
+        "type": "str"}]}, {"name": "103", "meta-type": "object", "members": [{"name": "memdev", \#
         "type": "str"}, {"name": "start", "type": "int", "default": null}, {"name": "size", \#
-        "type": "int", "default": null}, {"name": "pattern", "type": "103", "default": null}, \#
+        "type": "int", "default": null}, {"name": "pattern", "type": "107", "default": null}, \#
         {"name": "rate", "type": "int", "default": null}, {"name": "threads", "type": "int", \#
-        "default": null}]}, {"name": "100", "meta-type": "object", "members": [{"name": "dump", \#
+        "default": null}]}, {"name": "104", "meta-type": "object", "members": [{"name": "dump", \#
         "type": "bool", "default": null}, {"name": "host-nodes", "type": "[int]", "default": \#
         null}, {"name": "merge", "type": "bool", "default": null}, {"name": "policy", "type": \#
-        "96", "default": null}, {"name": "prealloc", "type": "bool", "default": null}, {"name": \#
+        "100", "default": null}, {"name": "prealloc", "type": "bool", "default": null}, {"name": \#
         "prealloc-threads", "type": "int", "default": null}, {"name": "prealloc-context", "type": \#
         "str", "default": null}, {"name": "share", "type": "bool", "default": null}, {"name": \#
         "reserve", "type": "bool", "default": null}, {"name": "size", "type": "int"}, {"name": \#
@@ -401,75 +417,86 @@ extension QMPSchema {
         "align", "type": "int", "default": null}, {"name": "offset", "type": "int", "default": \#
         null}, {"name": "discard-data", "type": "bool", "default": null}, {"name": "mem-path", \#
         "type": "str"}, {"name": "pmem", "type": "bool", "default": null}, {"name": "readonly", \#
-        "type": "bool", "default": null}, {"name": "rom", "type": "123", "default": null}]}, \#
-        {"name": "101", "meta-type": "object", "members": [{"name": "dump", "type": "bool", \#
+        "type": "bool", "default": null}, {"name": "rom", "type": "129", "default": null}]}, \#
+        {"name": "105", "meta-type": "object", "members": [{"name": "dump", "type": "bool", \#
         "default": null}, {"name": "host-nodes", "type": "[int]", "default": null}, {"name": \#
-        "merge", "type": "bool", "default": null}, {"name": "policy", "type": "96", "default": \#
+        "merge", "type": "bool", "default": null}, {"name": "policy", "type": "100", "default": \#
         null}, {"name": "prealloc", "type": "bool", "default": null}, {"name": \#
         "prealloc-threads", "type": "int", "default": null}, {"name": "prealloc-context", "type": \#
         "str", "default": null}, {"name": "share", "type": "bool", "default": null}, {"name": \#
         "reserve", "type": "bool", "default": null}, {"name": "size", "type": "int"}, {"name": \#
         "x-use-canonical-path-for-ramblock-id", "type": "bool", "default": null}, {"name": \#
         "hugetlb", "type": "bool", "default": null}, {"name": "hugetlbsize", "type": "int", \#
-        "default": null}, {"name": "seal", "type": "bool", "default": null}]}, {"name": "102", \#
+        "default": null}, {"name": "seal", "type": "bool", "default": null}]}, {"name": "106", \#
         "meta-type": "object", "members": [{"name": "dump", "type": "bool", "default": null}, \#
         {"name": "host-nodes", "type": "[int]", "default": null}, {"name": "merge", "type": \#
-        "bool", "default": null}, {"name": "policy", "type": "96", "default": null}, {"name": \#
+        "bool", "default": null}, {"name": "policy", "type": "100", "default": null}, {"name": \#
         "prealloc", "type": "bool", "default": null}, {"name": "prealloc-threads", "type": "int", \#
         "default": null}, {"name": "prealloc-context", "type": "str", "default": null}, {"name": \#
         "share", "type": "bool", "default": null}, {"name": "reserve", "type": "bool", "default": \#
         null}, {"name": "size", "type": "int"}, {"name": "x-use-canonical-path-for-ramblock-id", \#
-        "type": "bool", "default": null}]}, {"name": "103", "meta-type": "enum", "members": \#
+        "type": "bool", "default": null}]}, {"name": "107", "meta-type": "enum", "members": \#
         [{"name": "increment"}, {"name": "random"}, {"name": "sequential"}, {"name": "zipf"}], \#
-        "values": ["increment", "random", "sequential", "zipf"]}, {"name": "104", "meta-type": \#
+        "values": ["increment", "random", "sequential", "zipf"]}, {"name": "108", "meta-type": \#
         "enum", "members": [{"name": "unchecked"}, {"name": "clean"}, {"name": "corrupt"}], \#
-        "values": ["unchecked", "clean", "corrupt"]}, {"name": "105", "meta-type": "object", \#
-        "members": [{"name": "offset", "type": "int"}, {"name": "kind", "type": "124"}]}, \#
-        {"name": "106", "meta-type": "enum", "members": [{"name": "absent"}, {"name": \#
+        "values": ["unchecked", "clean", "corrupt"]}, {"name": "109", "meta-type": "object", \#
+        "members": [{"name": "offset", "type": "int"}, {"name": "kind", "type": "130"}]}, \#
+        {"name": "110", "meta-type": "enum", "members": [{"name": "absent"}, {"name": \#
         "attaching"}, {"name": "paused"}, {"name": "running"}, {"name": "pausing"}], "values": \#
-        ["absent", "attaching", "paused", "running", "pausing"]}, {"name": "107", "meta-type": \#
+        ["absent", "attaching", "paused", "running", "pausing"]}, {"name": "111", "meta-type": \#
         "enum", "members": [{"name": "software"}, {"name": "kernel"}, {"name": "peer"}], \#
-        "values": ["software", "kernel", "peer"]}, {"name": "108", "meta-type": "object", \#
-        "members": [{"name": "fd", "type": "int"}, {"name": "opaque", "type": "str", "default": \#
-        null}]}, {"name": "109", "meta-type": "enum", "members": [{"name": "main"}, {"name": \#
-        "cpr"}], "values": ["main", "cpr"]}, {"name": "110", "meta-type": "object", "members": \#
-        [{"name": "transport", "type": "125"}], "tag": "transport", "variants": [{"case": \#
-        "socket", "type": "82"}, {"case": "exec", "type": "126"}, {"case": "rdma", "type": \#
-        "118"}, {"case": "file", "type": "127"}]}, {"name": "111", "meta-type": "enum", \#
-        "members": [{"name": "string"}, {"name": "number"}, {"name": "int"}, {"name": "boolean"}, \#
-        {"name": "null"}, {"name": "object"}, {"name": "array"}, {"name": "value"}], "values": \#
-        ["string", "number", "int", "boolean", "null", "object", "array", "value"]}, {"name": \#
-        "112", "meta-type": "object", "members": [{"name": "name", "type": "str"}, {"name": \#
-        "features", "type": "[str]", "default": null}]}, {"name": "113", "meta-type": "object", \#
-        "members": [{"name": "name", "type": "str"}, {"name": "type", "type": "str"}, {"name": \#
-        "default", "type": "any", "default": null}, {"name": "features", "type": "[str]", \#
-        "default": null}]}, {"name": "114", "meta-type": "object", "members": [{"name": "case", \#
-        "type": "str"}, {"name": "type", "type": "str"}]}, {"name": "115", "meta-type": "object", \#
-        "members": [{"name": "type", "type": "str"}]}, {"name": "116", "meta-type": "enum", \#
-        "members": [{"name": "string"}, {"name": "boolean"}, {"name": "number"}, {"name": \#
-        "size"}], "values": ["string", "boolean", "number", "size"]}, {"name": "117", \#
-        "meta-type": "enum", "members": [{"name": "inet"}, {"name": "unix"}, {"name": "vsock"}, \#
-        {"name": "fd"}], "values": ["inet", "unix", "vsock", "fd"]}, {"name": "118", "meta-type": \#
-        "object", "members": [{"name": "host", "type": "str"}, {"name": "port", "type": "str"}, \#
-        {"name": "numeric", "type": "bool", "default": null}, {"name": "to", "type": "int", \#
-        "default": null}, {"name": "ipv4", "type": "bool", "default": null}, {"name": "ipv6", \#
-        "type": "bool", "default": null}, {"name": "keep-alive", "type": "bool", "default": \#
-        null}, {"name": "mptcp", "type": "bool", "default": null}]}, {"name": "119", "meta-type": \#
-        "object", "members": [{"name": "path", "type": "str"}, {"name": "abstract", "type": \#
-        "bool", "default": null}, {"name": "tight", "type": "bool", "default": null}]}, {"name": \#
-        "120", "meta-type": "object", "members": [{"name": "cid", "type": "str"}, {"name": \#
-        "port", "type": "str"}]}, {"name": "121", "meta-type": "object", "members": [{"name": \#
-        "str", "type": "str"}]}, {"name": "122", "meta-type": "object", "members": [{"name": \#
-        "name", "type": "str"}, {"name": "alias", "type": "str"}, {"name": "transform", "type": \#
-        "128", "default": null}]}, {"name": "123", "meta-type": "enum", "members": [{"name": \#
-        "auto"}, {"name": "on"}, {"name": "off"}], "values": ["auto", "on", "off"]}, {"name": \#
-        "124", "meta-type": "enum", "members": [{"name": "torn"}, {"name": "misplaced"}, {"name": \#
-        "stale"}], "values": ["torn", "misplaced", "stale"]}, {"name": "125", "meta-type": \#
-        "enum", "members": [{"name": "socket"}, {"name": "exec"}, {"name": "rdma"}, {"name": \#
-        "file"}], "values": ["socket", "exec", "rdma", "file"]}, {"name": "126", "meta-type": \#
-        "object", "members": [{"name": "args", "type": "[str]"}]}, {"name": "127", "meta-type": \#
-        "object", "members": [{"name": "filename", "type": "str"}, {"name": "offset", "type": \#
-        "int"}]}, {"name": "128", "meta-type": "object", "members": [{"name": "persistent", \#
-        "type": "bool", "default": null}]}]
+        "values": ["software", "kernel", "peer"]}, {"name": "[131]", "meta-type": "array", \#
+        "element-type": "131"}, {"name": "112", "meta-type": "object", "members": [{"name": \#
+        "image", "type": "str"}, {"name": "blocks", "type": "[131]"}, {"name": "changed", "type": \#
+        "bool"}, {"name": "prefetch", "type": "132"}, {"name": "prefetched", "type": "int"}]}, \#
+        {"name": "113", "meta-type": "object", "members": [{"name": "image", "type": "str"}, \#
+        {"name": "blocks", "type": "[131]"}]}, {"name": "114", "meta-type": "object", "members": \#
+        [{"name": "fd", "type": "int"}, {"name": "opaque", "type": "str", "default": null}]}, \#
+        {"name": "115", "meta-type": "enum", "members": [{"name": "main"}, {"name": "cpr"}], \#
+        "values": ["main", "cpr"]}, {"name": "116", "meta-type": "object", "members": [{"name": \#
+        "transport", "type": "133"}], "tag": "transport", "variants": [{"case": "socket", "type": \#
+        "84"}, {"case": "exec", "type": "134"}, {"case": "rdma", "type": "124"}, {"case": "file", \#
+        "type": "135"}]}, {"name": "117", "meta-type": "enum", "members": [{"name": "string"}, \#
+        {"name": "number"}, {"name": "int"}, {"name": "boolean"}, {"name": "null"}, {"name": \#
+        "object"}, {"name": "array"}, {"name": "value"}], "values": ["string", "number", "int", \#
+        "boolean", "null", "object", "array", "value"]}, {"name": "118", "meta-type": "object", \#
+        "members": [{"name": "name", "type": "str"}, {"name": "features", "type": "[str]", \#
+        "default": null}]}, {"name": "119", "meta-type": "object", "members": [{"name": "name", \#
+        "type": "str"}, {"name": "type", "type": "str"}, {"name": "default", "type": "any", \#
+        "default": null}, {"name": "features", "type": "[str]", "default": null}]}, {"name": \#
+        "120", "meta-type": "object", "members": [{"name": "case", "type": "str"}, {"name": \#
+        "type", "type": "str"}]}, {"name": "121", "meta-type": "object", "members": [{"name": \#
+        "type", "type": "str"}]}, {"name": "122", "meta-type": "enum", "members": [{"name": \#
+        "string"}, {"name": "boolean"}, {"name": "number"}, {"name": "size"}], "values": \#
+        ["string", "boolean", "number", "size"]}, {"name": "123", "meta-type": "enum", "members": \#
+        [{"name": "inet"}, {"name": "unix"}, {"name": "vsock"}, {"name": "fd"}], "values": \#
+        ["inet", "unix", "vsock", "fd"]}, {"name": "124", "meta-type": "object", "members": \#
+        [{"name": "host", "type": "str"}, {"name": "port", "type": "str"}, {"name": "numeric", \#
+        "type": "bool", "default": null}, {"name": "to", "type": "int", "default": null}, \#
+        {"name": "ipv4", "type": "bool", "default": null}, {"name": "ipv6", "type": "bool", \#
+        "default": null}, {"name": "keep-alive", "type": "bool", "default": null}, {"name": \#
+        "mptcp", "type": "bool", "default": null}]}, {"name": "125", "meta-type": "object", \#
+        "members": [{"name": "path", "type": "str"}, {"name": "abstract", "type": "bool", \#
+        "default": null}, {"name": "tight", "type": "bool", "default": null}]}, {"name": "126", \#
+        "meta-type": "object", "members": [{"name": "cid", "type": "str"}, {"name": "port", \#
+        "type": "str"}]}, {"name": "127", "meta-type": "object", "members": [{"name": "str", \#
+        "type": "str"}]}, {"name": "128", "meta-type": "object", "members": [{"name": "name", \#
+        "type": "str"}, {"name": "alias", "type": "str"}, {"name": "transform", "type": "136", \#
+        "default": null}]}, {"name": "129", "meta-type": "enum", "members": [{"name": "auto"}, \#
+        {"name": "on"}, {"name": "off"}], "values": ["auto", "on", "off"]}, {"name": "130", \#
+        "meta-type": "enum", "members": [{"name": "torn"}, {"name": "misplaced"}, {"name": \#
+        "stale"}], "values": ["torn", "misplaced", "stale"]}, {"name": "131", "meta-type": \#
+        "object", "members": [{"name": "block", "type": "str"}, {"name": "size", "type": "int"}, \#
+        {"name": "present", "type": "int"}, {"name": "means", "type": "137"}, {"name": "reason", \#
+        "type": "str", "default": null}]}, {"name": "132", "meta-type": "enum", "members": \#
+        [{"name": "off"}, {"name": "active"}, {"name": "completed"}, {"name": "failed"}], \#
+        "values": ["off", "active", "completed", "failed"]}, {"name": "133", "meta-type": "enum", \#
+        "members": [{"name": "socket"}, {"name": "exec"}, {"name": "rdma"}, {"name": "file"}], \#
+        "values": ["socket", "exec", "rdma", "file"]}, {"name": "134", "meta-type": "object", \#
+        "members": [{"name": "args", "type": "[str]"}]}, {"name": "135", "meta-type": "object", \#
+        "members": [{"name": "filename", "type": "str"}, {"name": "offset", "type": "int"}]}, \#
+        {"name": "136", "meta-type": "object", "members": [{"name": "persistent", "type": "bool", \#
+        "default": null}]}, {"name": "137", "meta-type": "enum", "members": [{"name": "copied"}, \#
+        {"name": "mapped"}, {"name": "shared"}], "values": ["copied", "mapped", "shared"]}]
         """#
 }

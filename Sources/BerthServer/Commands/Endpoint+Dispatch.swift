@@ -17,7 +17,7 @@ extension Endpoint: QMPHandler {
         case .migrate, .migrateIncoming, .migrateCancel, .migrateContinue, .migrateStartPostcopy,
             .migratePause, .migrateRecover, .migrateSetCapabilities, .migrateSetParameters,
             .queryMigrate, .queryMigrateCapabilities, .queryMigrateParameters,
-            .queryMigrationthreads, .yank, .queryYank, .announceSelf:
+            .queryMigrationthreads, .yank, .queryYank, .announceSelf, .xQueryMappedRAM:
             try await executeMigration(command, monitor)
         case .queryStatus, .stop, .cont, .systemReset, .setAction, .quit:
             try await executeRunState(command)

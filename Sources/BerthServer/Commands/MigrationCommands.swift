@@ -37,6 +37,8 @@ extension Endpoint {
             return await controller.parameterValues.toJSON()
         case .queryMigrationthreads:
             return await controller.threads.toJSON()
+        case .xQueryMappedRAM:
+            return await controller.mappedRAM.toJSON()
         case .yank(let arguments):
             try await yank(arguments.instances)
         case .queryYank:

@@ -28,7 +28,7 @@ public struct HMPCommands: Sendable {
             guestCommands + migrationCommands + settingCommands + resourceCommands
                 + dirtyingCommands,
             information: guestInformation + migrationInformation + settingInformation
-                + resourceInformation + dirtyingInformation
+                + resourceInformation + dirtyingInformation + imageInformation
         )
     }
 }

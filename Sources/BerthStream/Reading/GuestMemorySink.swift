@@ -7,13 +7,25 @@ import Synchronization
 /// Zero pages of memory that started zeroed cost nothing: only what this load itself has written
 /// is cleared again.
 public final class GuestMemorySink: ConcurrentPageSink {
-    private let blocks: [RAMBlock]
+    let blocks: [RAMBlock]
     private let written: Mutex<[PageBitmap]>
     private let startedZeroed: [Bool]
 
+    /// The image that blocks are to lie on, if they can.
+    let image: MemoryImage?
+    /// What was made of the blocks of a mapped-ram image, by block.
+    public internal(set) var placements: [Int: ImagePlacement] {
+        get { placed.withLock { $0 } }
+        set { placed.withLock { $0 = newValue } }
+    }
+    private let placed = Mutex<[Int: ImagePlacement]>([:])
+
     /// Makes a sink whose block `i` is `blocks[i]`.
-    public init(_ blocks: [RAMBlock]) {
+    ///
+    /// - Parameter image: where the pages come from, if they are to stay there.
+    public init(_ blocks: [RAMBlock], image: MemoryImage? = nil) {
         self.blocks = blocks
+        self.image = image
         written = Mutex(blocks.map { PageBitmap(pageCount: $0.pageCount) })
         startedZeroed = blocks.map { $0.takeUntouched() }
     }
@@ -22,7 +34,7 @@ public final class GuestMemorySink: ConcurrentPageSink {
     ///
     /// The next load relies on it, as a stream need not mention pages without content.
     public func giveUp() {
-        for (index, block) in blocks.enumerated() where startedZeroed[index] {
+        for (index, block) in blocks.enumerated() where startedZeroed[index] || block.liesOnImage {
             block.discardContent()
         }
     }

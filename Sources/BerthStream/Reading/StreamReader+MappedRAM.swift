@@ -67,6 +67,12 @@ extension StreamReader {
     private func loadMapped(_ index: Int, _ header: MappedRAMHeader) throws(StreamError) {
         let block = blocks[index]
         let present = try readBitmap(of: block, header)
+        if try sink?.place(block: index, from: header.pagesOffset, present: present) == true {
+            progress.dataPageCount += UInt64(present.count)
+            progress.zeroPageCount += UInt64(present.pageCount - present.count)
+            try receiver.progressed(progress)
+            return
+        }
         var page = 0
         while page < present.pageCount {
             if !present[page], let gap = present.nextRun(of: false, from: page) {
