@@ -235,6 +235,13 @@ public enum Sockets {
         }
     }
 
+    /// Takes the error that a connection has met, and that no call has reported yet; 0 for none.
+    ///
+    /// - Throws: `SystemCallError` for `getsockopt`.
+    public static func takeError(of raw: CInt) throws(SystemCallError) -> CInt {
+        try get(raw, SOL_SOCKET, SO_ERROR)
+    }
+
     private static func get(
         _ raw: CInt,
         _ level: CInt,

@@ -89,16 +89,13 @@ extension Channel {
     public func writeVector(
         _ vectors: UnsafeMutableBufferPointer<iovec>
     ) throws(TransportError) {
-        var first = 0
-        while true {
-            // Empty ones are passed over here, so that a result of 0 can't go on for ever.
-            while first < vectors.count, unsafe vectors[first].iov_len == 0 { first += 1 }
-            guard first < vectors.count else { return }
+        var rest = unsafe VectorBatch.rest(of: vectors, after: 0)
+        while !rest.isEmpty {
             let batch = unsafe VectorBatch(
-                UnsafeMutableBufferPointer(rebasing: vectors[first...]),
+                rest,
                 byteLimit: medium == .storage ? storageWriteByteLimit : .max
             )
-            var done = try sent { raw in
+            let done = try sent { raw in
                 unsafe batch.call { start, count in
                     switch medium {
                     case .socket:
@@ -111,17 +108,7 @@ extension Channel {
                     }
                 }
             }
-            while done > 0, first < vectors.count {
-                let length = unsafe vectors[first].iov_len
-                guard done < length else {
-                    done -= length
-                    first += 1
-                    continue
-                }
-                unsafe vectors[first].iov_base += done
-                unsafe vectors[first].iov_len -= done
-                done = 0
-            }
+            unsafe rest = unsafe VectorBatch.rest(of: rest, after: done)
         }
     }
 
@@ -140,7 +127,7 @@ extension Channel {
         return isReady
     }
 
-    private static var sendFlags: CInt { CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL) }
+    static var sendFlags: CInt { CInt(MSG_DONTWAIT) | CInt(MSG_NOSIGNAL) }
 
     @inline(__always)
     private func received(_ call: (CInt) -> Int) throws(TransportError) -> Int {
@@ -204,7 +191,7 @@ extension Channel {
         return true
     }
 
-    private func wait(
+    func wait(
         _ events: PollEvents,
         _ timeout: Duration?,
         _ operation: StaticString

@@ -29,6 +29,28 @@ struct VectorBatch {
         cutByteCount = cut
     }
 
+    /// What is left of a list after a call that has dealt with so many bytes of it.
+    ///
+    /// Empty buffers at its front are passed over, so that a result of 0 can't go on for ever. A
+    /// buffer that was dealt with in part is shortened.
+    static func rest(
+        of vectors: UnsafeMutableBufferPointer<iovec>,
+        after byteCount: Int
+    ) -> UnsafeMutableBufferPointer<iovec> {
+        var left = byteCount
+        var first = 0
+        while first < vectors.count, unsafe vectors[first].iov_len <= left {
+            unsafe left -= vectors[first].iov_len
+            first += 1
+        }
+        let rest = unsafe UnsafeMutableBufferPointer(rebasing: vectors[first...])
+        if left > 0, !rest.isEmpty {
+            unsafe rest[0].iov_base += left
+            unsafe rest[0].iov_len -= left
+        }
+        return unsafe rest
+    }
+
     /// Makes the call with the buffers and their number.
     func call(_ body: (UnsafeMutablePointer<iovec>, Int) -> Int) -> Int {
         guard count > 0 else { return 0 }

@@ -59,6 +59,12 @@ ssize_t berth_pagemap_scan(
     int pagemap, uint64_t start, uint64_t end, uint64_t categories, int rearms,
     struct berth_page_range *ranges, size_t capacity, uint64_t *walked);
 
+// Sending without copying (MSG_ZEROCOPY). A completion is a range of sends, counted from 0 for each
+// socket, whose memory the kernel has let go of. Gives 1, or 0 for some other message.
+extern const int berth_MSG_ZEROCOPY;
+int berth_zero_copy_enable(int fd);
+int berth_zero_copy_completion(int fd, uint32_t *first, uint32_t *last, int *copied);
+
 // A lease that only holds if nobody else has the file open (F_SETLEASE), taken and given back. Who
 // opens the file just then makes the kernel send a signal: SIGURG, which is ignored, not SIGIO.
 int berth_probe_lease(int fd);
