@@ -36,6 +36,12 @@ public final class SequentialWriter: GuestWriter {
         blocks: [StreamBlock],
         earlySections: [UInt8]
     ) throws(StreamError) {
+        try beginList(plan, blocks: blocks)
+        try endList(earlySections: earlySections)
+    }
+
+    /// Writes everything up to the end of the list, which stays open.
+    func beginList(_ plan: StreamPlan, blocks: [StreamBlock]) throws(StreamError) {
         let frame = StreamFrame(plan, output)
         self.frame = frame
         self.blocks = blocks
@@ -50,7 +56,11 @@ public final class SequentialWriter: GuestWriter {
             ).encode(into: &bytes)
             try output.put(bytes)
         }
-        try frame.endPart()
+    }
+
+    /// Ends the list, and with it the first part of the RAM section.
+    func endList(earlySections: [UInt8]) throws(StreamError) {
+        try frame?.endPart()
         try output.put(earlySections)
     }
 
