@@ -4,6 +4,7 @@ import BerthStream
 import BerthSystem
 public import BerthTransport
 import BerthWire
+import Glibc
 
 extension MigrationController {
     /// QMP `migrate-incoming`, and `-incoming URI`.
@@ -28,6 +29,7 @@ extension MigrationController {
                 "an incoming migration is in state '\(incoming.status.rawValue)' already"
             )
         }
+        try SettingRules.checkAtStart(capabilities, parameters)
         try checkTransport(address, direction: .incoming, resources)
         try checkMapping()
         incomingError = nil
@@ -35,8 +37,9 @@ extension MigrationController {
         perform(incoming.handle(.start))
         do {
             let transport = try listen(at: address, resources)
+            let direct = try openDirect(transport)
             incomingAddresses = transport.boundAddresses
-            try launchIncoming(transport)
+            try launchIncoming(transport, direct)
         } catch {
             incomingAddresses = []
             perform(incoming.handle(.openFailed))
@@ -60,14 +63,48 @@ extension MigrationController {
         }
     }
 
-    private func launchIncoming(_ transport: IncomingTransport) throws(MigrationError) {
+    /// Opens a mapped-ram image around the page cache, if parameter `direct-io` says so.
+    private func openDirect(
+        _ transport: IncomingTransport
+    ) throws(MigrationError) -> Channel? {
+        guard capabilities[.mappedRAM], parameters.directIO else { return nil }
+        do {
+            return try transport.openAdditionalFile(isDirect: true)
+        } catch {
+            throw MigrationError(error)
+        }
+    }
+
+    /// What the pages of an image are read by; more than a disk or a page cache needs is no gain.
+    private var readerCount: Int {
+        guard !capabilities[.multifd] else { return Int(parameters.multifdChannels) }
+        return min(max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))), 4)
+    }
+
+    private var multifdPlan: MultifdPlan? {
+        guard capabilities[.multifd] else { return nil }
+        let method: MultifdMethod =
+            switch parameters.multifdCompression {
+            case .none: .none
+            case .zlib: .zlib
+            case .zstd: .zstd
+            }
+        return MultifdPlan(channelCount: Int(parameters.multifdChannels), method: method)
+    }
+
+    private func launchIncoming(
+        _ transport: IncomingTransport,
+        _ direct: Channel?
+    ) throws(MigrationError) {
         let foreign = identity.machineType != "none"
         let plan = IncomingPlan(
             identity: identity,
             isMapped: capabilities[.mappedRAM],
             mapsImage: capabilities[.mappedRAM] && parameters.xMappedRAMRestore == .map,
+            readerCount: readerCount,
             leavesOutSharedBlocks: capabilities[.xIgnoreShared],
             acknowledgesSwitchover: capabilities[.switchoverAck],
+            multifd: multifdPlan,
             blocks: ownBlocks,
             adoptsBlocks: foreign,
             knownSections: foreign ? nil : Self.bareSections
@@ -77,7 +114,7 @@ extension MigrationController {
             let orders = try MigrationOrders()
             orders.attach { transport.abort() }
             let thread = try NamedThread.start(name: "berth-load") {
-                IncomingWorker(plan, orders: orders) { door.yield($0) }.run(transport)
+                IncomingWorker(plan, direct: direct, orders: orders) { door.yield($0) }.run(transport)
                 door.finish()
             }
             incomingWork = Work(

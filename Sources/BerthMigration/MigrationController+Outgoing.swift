@@ -17,6 +17,7 @@ extension MigrationController {
         resume: Bool,
         resources: TransportResources
     ) async throws(MigrationError) {
+        try SettingRules.checkAtStart(capabilities, parameters)
         try checkTransport(address, direction: .outgoing, resources)
         guard !resume else {
             throw MigrationError(
@@ -41,7 +42,7 @@ extension MigrationController {
         outgoing.takesSnapshot = capabilities[.backgroundSnapshot]
         perform(outgoing.handle(.start))
         do {
-            try launch(plan, try open(address, resources), orders)
+            try launch(plan, try open(plan, resources), orders)
         } catch {
             outgoingError = error.sentence
             perform(outgoing.handle(.failed))
@@ -116,6 +117,9 @@ extension MigrationController {
         if capabilities[.mappedRAM] {
             needs.append((.seekable, .mappedRAM))
         }
+        if capabilities[.multifd] {
+            needs.append((.severalChannels(withMappedRAM: capabilities[.mappedRAM]), .multifd))
+        }
         // A destination answers if it is asked to, whatever the capability says.
         if direction == .outgoing, capabilities[.returnPath] {
             needs.append((.bidirectional, .returnPath))
@@ -151,17 +155,18 @@ extension MigrationController {
 
     /// Opens what can be opened at once; a socket is connected to by the data thread.
     private func open(
-        _ address: BerthTransport.MigrationAddress,
+        _ plan: OutgoingPlan,
         _ resources: TransportResources
-    ) throws(MigrationError) -> (OutgoingTransport, Channel?) {
+    ) throws(MigrationError) -> (OutgoingTransport, OutgoingChannels?) {
         do {
             let transport = try OutgoingTransport(
-                address: address,
-                seekingCapability: capabilities[.mappedRAM]
+                address: plan.address,
+                seekingCapability: plan.isMapped
                     ? MigrationCapability.mappedRAM.rawValue : nil,
                 resources: resources
             )
-            return (transport, transport.opensImmediately ? try transport.openNow() : nil)
+            guard transport.opensImmediately else { return (transport, nil) }
+            return (transport, try OutgoingChannels(opening: transport, plan))
         } catch {
             throw MigrationError(error)
         }
@@ -187,9 +192,12 @@ extension MigrationController {
                 opensReturnPath: capabilities[.returnPath],
                 hasFooters: relayed?.deviceState.hasFooters ?? true
             ),
-            sendsSwitchoverStart: relayed?.hadSwitchoverStart ?? sendsSwitchoverStart,
+            sendsSwitchoverStart: relayed?.hadSwitchoverStart ?? dialect.sendsSwitchoverStart,
             blocks: memory.blocks,
             isMapped: capabilities[.mappedRAM],
+            channelCount: capabilities[.multifd] ? Int(parameters.multifdChannels) : nil,
+            multifd: multifdOptions,
+            isDirect: capabilities[.mappedRAM] && parameters.directIO,
             detectsZeroPages: parameters.zeroPageDetection != .none,
             takesSnapshot: capabilities[.backgroundSnapshot],
             sendsDeltas: capabilities[.xbzrle],
@@ -204,12 +212,28 @@ extension MigrationController {
         )
     }
 
+    private var multifdOptions: MultifdSendOptions {
+        let compression: MultifdCompression =
+            switch parameters.multifdCompression {
+            case .none: .none
+            case .zlib: .zlib(level: Int(parameters.multifdZlibLevel))
+            case .zstd: .zstd(level: Int(parameters.multifdZstdLevel))
+            }
+        return MultifdSendOptions(
+            uuid: identity.uuid,
+            compression: compression,
+            zeroPages: parameters.zeroPageDetection == .legacy ? .onMain : .inPackets,
+            flushesEachSection: dialect.flushesEachSection,
+            usesZeroCopy: capabilities[.zeroCopySend]
+        )
+    }
+
     private func launch(
         _ plan: OutgoingPlan,
-        _ opened: (transport: OutgoingTransport, channel: Channel?),
+        _ opened: (transport: OutgoingTransport, channels: OutgoingChannels?),
         _ orders: MigrationOrders
     ) throws(MigrationError) {
-        let (transport, channel) = opened
+        let (transport, channels) = opened
         orders.attach { transport.abort() }
         let (reports, door) = AsyncStream<OutgoingReport>.makeStream()
         let statistics = statistics
@@ -225,7 +249,7 @@ extension MigrationController {
                     deviceState: { box.state },
                     report: { door.yield($0) }
                 )
-                worker.run(transport, channel)
+                worker.run(transport, channels)
                 door.finish()
             }
         } catch {

@@ -63,12 +63,12 @@ extension MigrationController {
             dirtySyncCount: Int64(clamping: counters.syncCount),
             postcopyRequests: 0,
             pageSize: Int64(targetPageByteCount),
-            multifdBytes: 0,
+            multifdBytes: counters.channelByteCount,
             pagesPerSecond: counters.pagesPerSecond,
             precopyBytes: counters.precopyByteCount,
             downtimeBytes: counters.downtimeByteCount,
             postcopyBytes: 0,
-            dirtySyncMissedZeroCopy: 0
+            dirtySyncMissedZeroCopy: counters.zeroCopyFallbackCount
         )
     }
 

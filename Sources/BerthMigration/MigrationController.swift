@@ -45,8 +45,7 @@ public actor MigrationController {
     var runState: RunStateMachine
     /// What the last completed incoming migration brought beside the memory.
     var relayed: ReceivedStream?
-    /// Whether a fresh guest's stream announces its final stage.
-    let sendsSwitchoverStart: Bool
+    let dialect: StreamDialect
 
     var capabilities = CapabilitySet()
     var parameters = MigrationParameters()
@@ -91,7 +90,7 @@ public actor MigrationController {
         memory: GuestMemory,
         isIncoming: Bool,
         autostart: Bool,
-        sendsSwitchoverStart: Bool = true,
+        dialect: StreamDialect = StreamDialect(),
         activity: (any GuestActivity)? = nil,
         environment: Environment
     ) {
@@ -100,7 +99,7 @@ public actor MigrationController {
         ownBlocks = memory.blocks
         self.activity = activity
         self.environment = environment
-        self.sendsSwitchoverStart = sendsSwitchoverStart
+        self.dialect = dialect
         runState = RunStateMachine(isIncoming: isIncoming, autostart: autostart)
     }
 
@@ -175,7 +174,16 @@ public actor MigrationController {
                 hint: "wait for its end, or cancel it with migrate_cancel"
             )
         }
-        capabilities = try capabilities.applying(changes)
+        let next = try capabilities.applying(changes)
+        try SettingRules.check(next, parameters)
+        guard !next[.multifd] || capabilities[.multifd] || incomingWork?.isOverSocket != true
+        else {
+            throw MigrationError(
+                "capability 'multifd' cannot be turned on: this endpoint listens already",
+                hint: "turn it on before migrate-incoming"
+            )
+        }
+        capabilities = next
     }
 
     /// All parameters.
@@ -187,6 +195,7 @@ public actor MigrationController {
     /// - Throws: `MigrationError` for values that contradict each other or aren't built.
     public func setParameters(_ next: MigrationParameters) throws(MigrationError) {
         try ParameterRules.check(next, from: parameters)
+        try SettingRules.check(capabilities, next)
         parameters = next
         outgoingWork?.orders.limits = MigrationLimits(parameters)
         if case .dirtyLimit = restraint {

@@ -5,6 +5,10 @@ import Synchronization
 public struct TransferCounters: Sendable, Equatable {
     /// Bytes handed to the channel: headers, pages, device state.
     public var transferredByteCount: UInt64 = 0
+    /// Those of them that went over multifd channels, or were written by their threads.
+    public var channelByteCount: UInt64 = 0
+    /// Sends that were to be made without a copy and were copied all the same.
+    public var zeroCopyFallbackCount: UInt64 = 0
     /// Pages sent as zero.
     public var zeroPageCount: UInt64 = 0
     /// Pages sent with content.

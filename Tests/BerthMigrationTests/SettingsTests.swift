@@ -23,8 +23,13 @@ import Testing
     func `what is not built is refused, what is built is set and cleared`(
         _ capability: MigrationCapability
     ) throws {
-        // The one that can't be on alone.
-        let change = capability == .switchoverAck ? on(.returnPath, capability) : on(capability)
+        // Two can't be on alone.
+        let change =
+            switch capability {
+            case .switchoverAck: on(.returnPath, capability)
+            case .zeroCopySend: on(.multifd, capability)
+            default: on(capability)
+            }
         guard CapabilitySet.built.contains(capability) else {
             let error = #expect(throws: MigrationError.self) {
                 try CapabilitySet().applying(change)
@@ -88,15 +93,17 @@ import Testing
         next.throttleTriggerThreshold = 1
         next.xbzrleCacheSize = 1 << 20
         next.xDirtyTracking = .kernel
+        next.multifdChannels = 4
+        next.multifdCompression = .zstd
+        next.directIO = true
         try ParameterRules.check(next, from: MigrationParameters())
     }
 
     @Test func `what is not built is refused, and values that contradict each other`() {
         let changes: [(String, (inout MigrationParameters) -> Void)] = [
             ("tls-creds", { $0.tlsCreds = "tls0" }),
-            ("multifd-channels", { $0.multifdChannels = 4 }),
-            ("multifd-compression", { $0.multifdCompression = .zlib }),
-            ("mode", { $0.mode = .cprReboot }), ("direct-io", { $0.directIO = true }),
+            ("multifd-qatzip-level", { $0.multifdQatzipLevel = 2 }),
+            ("mode", { $0.mode = .cprReboot }),
             ("max-postcopy-bandwidth", { $0.maxPostcopyBandwidth = 1 }),
             (
                 "cpu-throttle-initial",

@@ -11,6 +11,8 @@ public struct IncomingPlan: Sendable {
     public var isMapped: Bool
     /// Whether memory is to lie on a mapped-ram image, rather than be read from it.
     public var mapsImage = false
+    /// Threads that read the pages of a mapped-ram image.
+    public var readerCount = 1
     /// Whether capability `x-ignore-shared` is on here.
     public var leavesOutSharedBlocks = false
     /// Whether capability `switchover-ack` is on here.

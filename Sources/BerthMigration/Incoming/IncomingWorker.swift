@@ -13,6 +13,8 @@ final class IncomingWorker: StreamReceiver {
     static let adoptedByteLimit = 1 << 30
 
     private let plan: IncomingPlan
+    /// The file of a mapped-ram image, opened around the page cache if that is wanted.
+    private let direct: Channel?
     private let orders: MigrationOrders
     private let report: @Sendable (IncomingReport) -> Void
     private var blocks: [RAMBlock] = []
@@ -24,10 +26,12 @@ final class IncomingWorker: StreamReceiver {
 
     init(
         _ plan: IncomingPlan,
+        direct: Channel?,
         orders: MigrationOrders,
         report: @escaping @Sendable (IncomingReport) -> Void
     ) {
         self.plan = plan
+        self.direct = direct
         self.orders = orders
         self.report = report
     }
@@ -85,7 +89,11 @@ final class IncomingWorker: StreamReceiver {
         let channel = input.channel
         guard try input.fetch(1) else { throw emptyStream(channel) }
         report(.streamBegan)
-        let stream = try StreamReader(input, receiver: self, multifd: multifd).read()
+        let reader = StreamReader(input, receiver: self, multifd: multifd)
+        if plan.isMapped {
+            reader.pageChannels = Array(repeating: direct ?? channel, count: plan.readerCount)
+        }
+        let stream = try reader.read()
         try gathered?.checkSurplus()
         let runState = try runState(of: stream)
         if stream.expectsVerdict {

@@ -15,6 +15,12 @@ public struct OutgoingPlan: Sendable {
     public var blocks: [RAMBlock]
     /// Whether pages go to fixed places.
     public var isMapped: Bool
+    /// Channels beside the main one: parameter `multifd-channels`; nil if `multifd` is off.
+    public var channelCount: Int?
+    /// What travels on those channels, and how.
+    public var multifd = MultifdSendOptions()
+    /// Whether the pages of a mapped-ram image bypass the page cache.
+    public var isDirect = false
     /// Whether zero pages are told from others.
     public var detectsZeroPages: Bool
     /// Whether the guest runs on, and what is saved is its memory of the start.

@@ -25,20 +25,19 @@ final class OutgoingTransfer {
 
     init(
         _ plan: OutgoingPlan,
-        to channel: Channel,
+        to channels: OutgoingChannels,
         orders: MigrationOrders,
         statistics: TransferStatistics,
         deviceState: @escaping @Sendable () -> DeviceState,
         report: @escaping @Sendable (OutgoingReport) -> Void
-    ) {
+    ) throws(StreamError) {
         self.plan = plan
-        self.channel = channel
+        channel = channels.main
         self.orders = orders
         self.statistics = statistics
         self.deviceState = deviceState
         self.report = report
-        let output = StreamOutput(channel, position: channel.position ?? 0)
-        writer = plan.isMapped ? MappedWriter(output) : SequentialWriter(output)
+        writer = try channels.writer(plan)
         returnPath = plan.stream.opensReturnPath ? ReturnPathReader(channel) : nil
     }
 
@@ -94,6 +93,11 @@ final class OutgoingTransfer {
         try returnPath?.awaitVerdict()
     }
 
+    /// Ends what works beside this thread; comes last in every case.
+    func end() {
+        writer.end()
+    }
+
     static let cancelled = StreamError(.aborted, "the migration was cancelled")
 
     /// Ends the thread's work if the migration was cancelled.
@@ -141,9 +145,13 @@ final class OutgoingTransfer {
     /// Brings the figures up to date.
     func count() {
         let bytes = transferredByteCount
+        let pageBytes = writer.pageByteCount
+        let fallbacks = writer.zeroCopyFallbackCount
         let limits = orders.limits
         statistics.update { counters in
             counters.transferredByteCount = bytes
+            counters.channelByteCount = plan.channelCount == nil ? 0 : pageBytes
+            counters.zeroCopyFallbackCount = fallbacks
             let pages =
                 counters.zeroPageCount + counters.dataPageCount + counters.deltaPageCount
             guard let figures = window.close(now: .now, bytes: bytes, pages: pages) else { return }

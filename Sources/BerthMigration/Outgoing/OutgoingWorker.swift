@@ -32,15 +32,15 @@ final class OutgoingWorker {
 
     /// Does the whole work; the last report is `.ended`.
     ///
-    /// - Parameter opened: the channel, if there was nothing to wait for (file, fd, exec).
+    /// - Parameter opened: the channels, if there was nothing to wait for (file, fd, exec).
     @available(*, noasync)
-    func run(_ transport: OutgoingTransport, _ opened: Channel?) {
+    func run(_ transport: OutgoingTransport, _ opened: OutgoingChannels?) {
         statistics.update { $0.threadID = NamedThread.currentID }
         do throws(MigrationError) {
-            let channel = if let opened { opened } else { try connect(transport) }
-            try send(over: channel)
+            let channels = if let opened { opened } else { try connect(transport) }
+            try send(over: channels)
             do throws(TransportError) {
-                try channel.close()
+                try channels.main.close()
             } catch {
                 throw MigrationError(
                     "\(plan.context): \(error.description)",
@@ -53,23 +53,31 @@ final class OutgoingWorker {
         }
     }
 
-    private func connect(_ transport: OutgoingTransport) throws(MigrationError) -> Channel {
+    private func connect(
+        _ transport: OutgoingTransport
+    ) throws(MigrationError) -> OutgoingChannels {
         do {
-            return try transport.connect()
+            return try OutgoingChannels(connecting: transport, plan)
         } catch {
             throw MigrationError(error)
         }
     }
 
-    private func send(over channel: Channel) throws(MigrationError) {
-        let transfer = OutgoingTransfer(
-            plan,
-            to: channel,
-            orders: orders,
-            statistics: statistics,
-            deviceState: deviceState,
-            report: report
-        )
+    private func send(over channels: OutgoingChannels) throws(MigrationError) {
+        let transfer: OutgoingTransfer
+        do throws(StreamError) {
+            transfer = try OutgoingTransfer(
+                plan,
+                to: channels,
+                orders: orders,
+                statistics: statistics,
+                deviceState: deviceState,
+                report: report
+            )
+        } catch {
+            throw MigrationError(error, during: plan.context)
+        }
+        defer { transfer.end() }
         do throws(StreamError) {
             try transfer.begin()
             if plan.takesSnapshot {

@@ -21,7 +21,7 @@ public struct CapabilitySet: Sendable, Equatable {
     public static let built: Set<MigrationCapability> = [
         .events, .returnPath, .pauseBeforeSwitchover, .lateBlockActivate, .zeroBlocks,
         .validateUUID, .mappedRAM, .xbzrle, .autoConverge, .dirtyLimit, .releaseRAM,
-        .xIgnoreShared, .switchoverAck, .backgroundSnapshot,
+        .xIgnoreShared, .switchoverAck, .backgroundSnapshot, .multifd, .zeroCopySend,
     ]
 
     /// One line of QEMU's consistency rules: what a capability needs and what it can't be with.

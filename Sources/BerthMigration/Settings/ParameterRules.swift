@@ -13,10 +13,6 @@ public enum ParameterRules {
         Unbuilt(name: "tls-hostname") { $0.tlsHostname != $1.tlsHostname },
         Unbuilt(name: "tls-authz") { $0.tlsAuthz != $1.tlsAuthz },
         Unbuilt(name: "x-checkpoint-delay") { $0.xCheckpointDelay != $1.xCheckpointDelay },
-        Unbuilt(name: "multifd-channels") { $0.multifdChannels != $1.multifdChannels },
-        Unbuilt(name: "multifd-compression") { $0.multifdCompression != $1.multifdCompression },
-        Unbuilt(name: "multifd-zlib-level") { $0.multifdZlibLevel != $1.multifdZlibLevel },
-        Unbuilt(name: "multifd-zstd-level") { $0.multifdZstdLevel != $1.multifdZstdLevel },
         Unbuilt(name: "multifd-qatzip-level") { $0.multifdQatzipLevel != $1.multifdQatzipLevel },
         Unbuilt(name: "max-postcopy-bandwidth") {
             $0.maxPostcopyBandwidth != $1.maxPostcopyBandwidth
@@ -25,7 +21,6 @@ public enum ParameterRules {
             ($0.blockBitmapMapping ?? []).isEmpty != ($1.blockBitmapMapping ?? []).isEmpty
         },
         Unbuilt(name: "mode") { $0.mode != $1.mode },
-        Unbuilt(name: "direct-io") { $0.directIO != $1.directIO },
     ]
 
     /// Judges the whole set of parameters that a change would lead to.

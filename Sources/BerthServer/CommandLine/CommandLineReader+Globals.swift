@@ -43,6 +43,7 @@ extension CommandLineReader {
         var globals = MigrationGlobals()
         // What older machine types have otherwise, and the command line may change back.
         if machine.isBefore(QEMURelease(10, 0)) { globals.stream.sendsSwitchoverStart = false }
+        if machine.isBefore(QEMURelease(8, 1)) { globals.stream.flushesMultifdEachSection = true }
         if machine.isBefore(QEMURelease(9, 0)) {
             globals.parameters.zeroPageDetection = .legacy
         }
@@ -77,12 +78,12 @@ enum MigrationProperty {
         "send-configuration": { $0.sendsConfiguration = $1 },
         "send-section-footer": { $0.sendsSectionFooters = $1 },
         "send-switchover-start": { $0.sendsSwitchoverStart = $1 },
+        "multifd-flush-after-each-section": { $0.flushesMultifdEachSection = $1 },
     ]
 
     /// Switches of channels that are not built; they say nothing about the main one.
     private static let otherSwitches: Set<String> = [
-        "multifd-flush-after-each-section", "multifd-clean-tls-termination",
-        "x-preempt-pre-7-2",
+        "multifd-clean-tls-termination", "x-preempt-pre-7-2",
     ]
 
     /// Capabilities have the prefix `x-`, but for the one that came last.

@@ -146,6 +146,8 @@ public struct StreamSwitches: Sendable, Equatable {
     public var sendsSectionFooters = true
     /// The stream announces its final stage; off for machine types before 10.0.
     public var sendsSwitchoverStart = true
+    /// Multifd channels are brought into step after each section; on for machine types before 8.1.
+    public var flushesMultifdEachSection = false
 
     /// All of them, as the newest machine types have them.
     public init() {}

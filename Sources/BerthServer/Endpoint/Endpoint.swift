@@ -52,7 +52,7 @@ public final class Endpoint: Sendable {
             memory: memory,
             isIncoming: profile.isIncoming,
             autostart: profile.autostart,
-            sendsSwitchoverStart: profile.sendsSwitchoverStart,
+            dialect: profile.dialect,
             activity: writers,
             environment: .init(
                 emit: { events.emit($0) },

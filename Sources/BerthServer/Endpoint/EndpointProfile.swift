@@ -21,9 +21,8 @@ public struct EndpointProfile: Sendable {
     public var isIncoming: Bool
     /// False with `-S`.
     public var autostart: Bool
-    /// Whether a fresh guest's stream announces its final stage: `-global
-    /// migration.send-switchover-start`, and off for machine types before 10.0.
-    public var sendsSwitchoverStart: Bool
+    /// What the machine type and `-global migration.` change in the guest's streams.
+    public var dialect: StreamDialect
 
     /// Describes an endpoint.
     public init(
@@ -35,7 +34,7 @@ public struct EndpointProfile: Sendable {
         writers: [ObjectOptions] = [],
         isIncoming: Bool = false,
         autostart: Bool = true,
-        sendsSwitchoverStart: Bool = true
+        dialect: StreamDialect = StreamDialect()
     ) {
         self.identity = identity
         self.architecture = architecture
@@ -45,7 +44,7 @@ public struct EndpointProfile: Sendable {
         self.writers = writers
         self.isIncoming = isIncoming
         self.autostart = autostart
-        self.sendsSwitchoverStart = sendsSwitchoverStart
+        self.dialect = dialect
     }
 
     /// Allocates the backends and gives the guest's memory.

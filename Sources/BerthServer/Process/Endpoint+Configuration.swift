@@ -38,7 +38,10 @@ extension EndpointProfile {
             writers: configuration.writers,
             isIncoming: configuration.incoming != nil,
             autostart: !configuration.startsPaused,
-            sendsSwitchoverStart: stream.sendsSwitchoverStart
+            dialect: StreamDialect(
+                sendsSwitchoverStart: stream.sendsSwitchoverStart,
+                flushesEachSection: stream.flushesMultifdEachSection
+            )
         )
     }
 }

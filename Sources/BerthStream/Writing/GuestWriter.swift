@@ -15,6 +15,9 @@ public protocol GuestWriter: PageSink {
     /// Bytes of pages that left beside `output`: at places of their own, or on other channels.
     var pageByteCount: UInt64 { get }
 
+    /// Sends that were to be made without a copy and were copied all the same.
+    var zeroCopyFallbackCount: UInt64 { get }
+
     /// Writes the header, the configuration and the list of blocks.
     ///
     /// - Parameter earlySections: whole sections that come before the first page (virtio-mem).
@@ -72,6 +75,9 @@ extension GuestWriter {
         try frame?.endPart()
         try output.flush()
     }
+
+    /// None where every send is a copy.
+    public var zeroCopyFallbackCount: UInt64 { 0 }
 
     /// Nothing to end where the caller does all the work.
     public func end() {}
