@@ -47,7 +47,7 @@ def measure(run):
         attempt(case, write, (*engine, "--direct=1"))
     for case in DIRECT_READ:
         attempt(case, read, (*ENGINES[case.partition(": ")[2]], "--direct=1"))
-    run.settle(run.file("limit"), size=1)
+    run.settle(run.file("limit"))
     attempt(COPY, copy, "dd", "if={0}", "of={1}", "bs=1M", "status=none")
     attempt(CP, copy, "cp", "--reflink=never", "{0}", "{1}")
 
@@ -65,9 +65,9 @@ def read(run, options):
             for _ in range(run.data >> 20):
                 file.write(bytes([1]) * (1 << 20))
         os.sync()
-    run.settle()
     if "--direct=1" not in options:
         warm(path)
+    run.settle()
     return fio(run, "read", options)
 
 
@@ -92,17 +92,17 @@ def fio(run, verb, options):
 def copy(run, program, *arguments):
     """The image of a sequential save, from the page cache into a new file."""
     image, path = run.images[False], run.file("copy")
-    run.settle(path)
     warm(image)
+    run.settle(path)
     began = time.perf_counter()
     subprocess.run([program, *(word.format(image, path) for word in arguments)], check=True)
     took = time.perf_counter() - began
-    run.settle(path, size=1)
+    run.settle(path)
     return os.stat(image).st_size / took
 
 
 def fill(run, threads):
     image = run.images[False]
-    run.settle()
     warm(image)
+    run.settle()
     return raw.fill_memory(image, run.data, threads)

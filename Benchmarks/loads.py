@@ -3,7 +3,6 @@
 from machine import warm
 from memory import verify_digest
 from modes import BERTH_ONLY, FILES
-from run import migrating
 
 PART = "load"
 
@@ -17,11 +16,11 @@ def measure(run):
 
 def load(run, mode, program):
     image = run.images[mode.mapped]
-    run.settle()
     # For direct-io too: what the page cache holds doesn't help there, and should not differ.
     warm(image)
+    run.settle()
     end = run.waiting(program, mode, "-S")
-    with migrating(end) as metrics:
+    with run.migrating(end) as metrics:
         end.execute("migrate-incoming", uri=f"file:{image}")
     if program == "Berth" and run.is_last_round:
         verify_digest(run, end, f"{PART}: {mode.name}")

@@ -9,25 +9,6 @@ import subprocess
 
 MIB = 1 << 20
 GIB = 1 << 30
-MADV_POPULATE_WRITE = 23
-
-
-def settle(paths, size):
-    """Before every run, alike for all programs: old files go, the disk is synced, memory is in hand."""
-    for path in paths:
-        pathlib.Path(path).unlink(missing_ok=True)
-    os.sync()
-    touch_free_memory(size)
-
-
-def touch_free_memory(size):
-    """Lets the kernel have as much memory in hand as a run takes.
-
-    In a virtual machine a page that nobody used lately costs a fault of the host's too, many times
-    what the copy into it costs; it would hit whichever program happens to come first.
-    """
-    with new_memory(size) as memory:
-        memory.madvise(MADV_POPULATE_WRITE)
 
 
 def new_memory(size):
@@ -35,6 +16,14 @@ def new_memory(size):
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
+
+
+def free_memory():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemFree:"):
+                return int(line.split()[1]) << 10
+    raise OSError("/proc/meminfo has no line MemFree")
 
 
 def warm(path):
@@ -65,18 +54,21 @@ def describe(directory):
     """What a reader must know of the machine, as pairs of name and text."""
     meminfo = values("/proc/meminfo", ":")
     cpuinfo = values("/proc/cpuinfo", ":")
-    mount = output("findmnt", "-no", "SOURCE,FSTYPE,OPTIONS", "-T", directory)
-    virtual = output("systemd-detect-virt") or ("yes" if "hypervisor" in cpuinfo["flags"] else "no")
+    mount = output("findmnt", "-no", "FSTYPE,SOURCE", "-T", directory).split()
     return {
         "processor": f"{os.cpu_count()} x {cpuinfo.get('model name', platform.machine())}",
-        "virtual machine": virtual,
+        "virtual machine": output("systemd-detect-virt", "--vm") or ("yes" if is_virtual() else "no"),
         "memory": f"{int(meminfo['MemTotal'].split()[0]) / MIB:.0f} GiB",
         "huge pages": word("/sys/kernel/mm/transparent_hugepage/enabled"),
         "kernel": platform.release().partition("-")[0],
-        "file system": mount or "unknown",
+        "file system": " on ".join(mount) or "unknown",
         "written back": f"from {word('/proc/sys/vm/dirty_background_ratio')} % of free memory on, "
         f"waited for at {word('/proc/sys/vm/dirty_ratio')} %",
     }
+
+
+def is_virtual():
+    return "hypervisor" in values("/proc/cpuinfo", ":").get("flags", "").split()
 
 
 def values(path, separator):

@@ -4,7 +4,6 @@ from guest import Guest
 from machine import MIB, warm
 from memory import verify_digest
 from modes import MAPPED
-from run import migrating
 
 PART = "map"
 SPARSE_DATA = 1024  # MiB of the large guest that aren't zero, at most
@@ -28,15 +27,16 @@ def title(mebibytes):
 def restore(run, case, way, mebibytes):
     is_large = mebibytes != run.options.size
     image = sparse_image(run, mebibytes) if is_large else run.images[True]
-    run.settle()
     warm(image)
+    run.settle()
     # Copying is what happens without the parameter.
     parameters = {"x-mapped-ram-restore": way} if way != "copy" else {}
     end = run.waiting("Berth", MAPPED, size=mebibytes, **parameters)
-    with migrating(end, until=running) as metrics:
+    with run.migrating(end, until=running) as metrics:
         end.execute("migrate-incoming", uri=f"file:{image}")
     end.wait_for_end()
     if run.is_last_round and not is_large:
+        end.execute("stop")
         verify_digest(run, end, f"{PART}: {case}")
     run.close(end)
     return metrics

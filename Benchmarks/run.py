@@ -2,9 +2,14 @@
 
 import contextlib
 import os
+import pathlib
+import subprocess
+import sys
 import time
 
-from machine import GIB, MIB, settle, warm
+import keeper
+import machine
+from machine import GIB, MIB, warm
 from modes import MAPPED
 from qmp import Endpoint, Failure
 from results import Results
@@ -23,6 +28,7 @@ class Run:
         self.images = {}  # is mapped-ram -> image that QEMU wrote
         self.memory = None  # file with the guest's memory
         self.round = 0
+        self.keeper = None
         self.ends = []
         self.holders = {}
         self.began = time.monotonic()
@@ -95,19 +101,44 @@ class Run:
                 title += f": {metrics['rate'] / GIB:.2f} GiB/s"
             print(title, flush=True)
 
-    def settle(self, *paths, size=None):
-        settle(paths, (size or self.data) + 256 * MIB)
+    def settle(self, *paths):
+        """Before every run, alike for all: old files go, the disk is synced, memory is in hand."""
+        for path in paths:
+            pathlib.Path(path).unlink(missing_ok=True)
+        os.sync()
+        self.wait_for_keeper()
 
+    @contextlib.contextmanager
+    def memory_in_hand(self):
+        """See keeper.py. Without a host below there is nothing to do."""
+        if self.options.leave_memory or not machine.is_virtual():
+            yield "left alone"
+            return
+        command = [sys.executable, str(pathlib.Path(__file__).with_name("keeper.py"))]
+        self.keeper = subprocess.Popen(command, stdin=subprocess.PIPE)
+        try:
+            print("taking the free memory from the host, which may take minutes", flush=True)
+            self.wait_for_keeper(180)
+            yield "held while the suite ran"
+        finally:
+            self.keeper.stdin.close()
+            self.keeper.wait()
 
-@contextlib.contextmanager
-def migrating(*ends, until=Endpoint.wait_for_end):
-    """Measures how long the first of the ends takes, and how long the processors run for all."""
-    before = sum(end.processor_time() for end in ends)
-    metrics = {}
-    began = time.perf_counter()
-    yield metrics
-    until(ends[0])
-    metrics["seconds"] = time.perf_counter() - began
-    for end in ends[1:]:
-        end.wait_for_end()
-    metrics["processor"] = sum(end.processor_time() for end in ends) - before
+    def wait_for_keeper(self, seconds=20):
+        """Waits until it holds what is free; not for ever, others may free memory all the time."""
+        end = time.monotonic() + seconds
+        while self.keeper and machine.free_memory() > keeper.ENOUGH and time.monotonic() < end:
+            time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def migrating(self, *ends, until=Endpoint.wait_for_end):
+        """Measures how long the first of the ends takes, and how long the processors run for all."""
+        before = sum(end.processor_time() for end in ends)
+        metrics = {}
+        began = time.perf_counter()
+        yield metrics
+        until(ends[0])
+        metrics["seconds"] = time.perf_counter() - began
+        for end in ends[1:]:
+            end.wait_for_end()
+        metrics["processor"] = sum(end.processor_time() for end in ends) - before

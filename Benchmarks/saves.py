@@ -4,7 +4,6 @@ import os
 
 from memory import verify_image
 from modes import BERTH_ONLY, FILES
-from run import migrating
 
 PART = "save"
 
@@ -25,13 +24,13 @@ def save(run, mode, program):
     end.forget_events()
     guest = end.guest_resident(run.size)
     end.forget_peak()
-    with migrating(end) as metrics:
+    with run.migrating(end) as metrics:
         end.execute("migrate", uri=f"file:{path}")
     metrics["beyond guest"] = end.peak() - guest
     metrics["image"] = os.stat(path).st_blocks * 512
     if program == "Berth" and run.is_last_round:
         verify_image(run, path, mode, f"{PART}: {mode.name}")
-    run.settle(path, size=1)
+    run.settle(path)
     return metrics
 
 

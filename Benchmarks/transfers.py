@@ -2,7 +2,6 @@
 
 from memory import verify_digest
 from modes import SOCKETS
-from run import migrating
 
 PART = "live"
 TRANSPORTS = ("unix", "tcp")
@@ -35,7 +34,7 @@ def send(run, mode, transport, source, destination, case):
     address = listen(run, other, transport)
     guest = end.guest_resident(run.size)
     end.forget_peak()
-    with migrating(end, other) as metrics:
+    with run.migrating(end, other) as metrics:
         end.execute("migrate", uri=address)
     metrics["downtime"] = end.execute("query-migrate")["downtime"] / 1e3
     metrics["beyond guest"] = end.peak() - guest
