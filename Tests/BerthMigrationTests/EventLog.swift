@@ -25,6 +25,7 @@ final class EventLog: Sendable {
             case .resume: "RESUME"
             case .migration(let status): "M \(status.rawValue)"
             case .migrationPass(let pass): "P \(pass)"
+            case .xMappedRAMImageChanged(let image): "X_MAPPED_RAM_IMAGE_CHANGED \(image)"
             default: event.name
             }
         note(text)

@@ -14,6 +14,8 @@ struct MigrationEndpoint {
     let memory: GuestMemory
     let log = EventLog()
     let exits = EventLog()
+    /// What it told on standard error.
+    let complaints = EventLog()
 
     /// Makes an endpoint of machine `none` with one block `ram`.
     ///
@@ -32,6 +34,7 @@ struct MigrationEndpoint {
         memory = GuestMemory([block])
         let log = log
         let exits = exits
+        let complaints = complaints
         controller = MigrationController(
             identity: GuestIdentity(machineType: machineType, uuid: uuid),
             memory: memory,
@@ -40,7 +43,8 @@ struct MigrationEndpoint {
             activity: activity?(block),
             environment: .init(
                 emit: { log.note($0) },
-                exit: { status, message in exits.note("\(status): \(message)") }
+                exit: { status, message in exits.note("\(status): \(message)") },
+                complain: { complaints.note($0) }
             )
         )
         try await controller.setCapabilities(
