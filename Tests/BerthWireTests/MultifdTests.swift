@@ -96,8 +96,11 @@ import Testing
         #expect(decoded.flags.method == MultifdMethod.none)
     }
 
-    @Test func `a sync point may leave the size of the packet before`() throws {
-        var header = MultifdPacketHeader(flags: .sync)
+    @Test(arguments: [MultifdFlags.sync, [], MultifdFlags(.zlib)])
+    func `a packet without pages may leave the size of the one before`(
+        _ flags: MultifdFlags
+    ) throws {
+        var header = MultifdPacketHeader(flags: flags)
         header.payloadByteCount = 8192
         #expect(try decode(bytes(header), packet).payloadByteCount == 0)
     }

@@ -31,8 +31,9 @@ extension MultifdPacketHeader {
             "multifd zero_pages",
             limit: UInt64(pagesAllocated - normalCount)
         )
-        if normalCount == 0, flags.contains(.sync) {
+        if normalCount + zeroCount == 0 {
             // Older sources leave the number of the packet before: nothing follows all the same.
+            // Behind a packet with pages and sync point they send one that is neither.
             payloadByteCount = 0
         }
         try Self.check(
