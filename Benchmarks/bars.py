@@ -4,7 +4,9 @@ import html
 
 from plot import COLOURS, GREY, WIDTH, text, ticks
 
-LEFT, RIGHT, TOP, BOTTOM, BAR, GAP = 250, 70, 66, 46, 17, 13
+LEFT, RIGHT, TOP, BOTTOM, BAR, GAP = 250, 110, 66, 46, 17, 13
+# Seen on bars as well as on white and black.
+MARK = COLOURS[3]
 
 
 class Group:
@@ -16,7 +18,7 @@ class Group:
         self.marks = [(kind, value) for kind, value in marks if value]
 
 
-def draw(title, groups, x_title, form="{:.2f}"):
+def draw(title, groups, x_title, colours=COLOURS):
     """The text of an SVG file."""
     names = list(dict.fromkeys(name for group in groups for name, _ in group.bars))
     kinds = list(dict.fromkeys(kind for group in groups for kind, _ in group.marks))
@@ -31,7 +33,7 @@ def draw(title, groups, x_title, form="{:.2f}"):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'font-family="sans-serif" font-size="13" fill="{GREY}">',
         text(20, 24, title, "start", "bold"),
-        *legend(names, kinds),
+        *legend(names, kinds, colours),
     ]
     for tick in marks:
         x = place(tick)
@@ -42,40 +44,40 @@ def draw(title, groups, x_title, form="{:.2f}"):
     parts.append(text((LEFT + WIDTH - RIGHT) / 2, height - 8, x_title, "middle"))
     y = TOP + GAP / 2
     for group in groups:
-        parts += draw_group(group, y, place, names, kinds, form)
+        parts += draw_group(group, y, place, names, kinds, colours)
         y += len(group.bars) * BAR + GAP
     return "\n".join([*parts, "</svg>", ""])
 
 
-def draw_group(group, y, place, names, kinds, form):
+def draw_group(group, y, place, names, kinds, colours):
     depth = len(group.bars) * BAR
     yield text(LEFT - 10, y + depth / 2 + 4, group.label, "end")
-    for number, (name, value) in enumerate(group.bars):
-        top = y + number * BAR
+    for row, (name, value) in enumerate(group.bars):
+        top = y + row * BAR
         if value:
-            colour = COLOURS[names.index(name) % len(COLOURS)]
+            colour = colours[names.index(name)]
             yield (
                 f'<rect x="{LEFT}" y="{top + 1:.1f}" width="{place(value) - LEFT:.1f}" '
                 f'height="{BAR - 3}" fill="{colour}"/>'
             )
-            yield text(place(value) + 5, top + BAR - 4.5, form.format(value), "start")
-        else:
-            yield text(LEFT + 5, top + BAR - 4.5, "not measured", "start")
+        # In a column of their own, where no mark is.
+        number = f"{value:.2f}" if value else "not measured"
+        yield text(WIDTH - 8, top + BAR - 4.5, number, "end")
     for kind, value in group.marks:
         yield (
-            f'<path d="M{place(value):.1f} {y - 3:.1f}v{depth + 5}" stroke="{GREY}" '
-            f'stroke-width="2"{dashes(kinds.index(kind))}/>'
+            f'<path d="M{place(value):.1f} {y - 3:.1f}v{depth + 5}" stroke="{MARK}" '
+            f'stroke-width="2.5"{dashes(kinds.index(kind))}/>'
         )
 
 
-def legend(names, kinds):
+def legend(names, kinds, colours):
     x = 20
     for number, name in enumerate(names):
-        yield f'<rect x="{x}" y="37" width="13" height="13" fill="{COLOURS[number % len(COLOURS)]}"/>'
+        yield f'<rect x="{x}" y="37" width="13" height="13" fill="{colours[number]}"/>'
         yield f'<text x="{x + 19}" y="48">{html.escape(name)}</text>'
         x += 45 + 7 * len(name)
     for number, kind in enumerate(kinds):
-        yield f'<path d="M{x + 4} 35v17" stroke="{GREY}" stroke-width="2"{dashes(number)}/>'
+        yield f'<path d="M{x + 4} 35v17" stroke="{MARK}" stroke-width="2.5"{dashes(number)}/>'
         yield f'<text x="{x + 13}" y="48">{html.escape(kind)}</text>'
         x += 39 + 7 * len(kind)
 

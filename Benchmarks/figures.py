@@ -29,7 +29,9 @@ def draw(results, options):
         for row in rows if row.ratio[0]
     ]
     if groups:
-        pictures[RATIOS] = bars.draw(TITLES[RATIOS], groups, "QEMU's time divided by Berth's")
+        pictures[RATIOS] = bars.draw(
+            TITLES[RATIOS], groups, "QEMU's time divided by Berth's", bars.COLOURS[1:]
+        )
     data = options.size * MIB * 3 / 4
     for name, (part, title) in SPEEDS.items():
         groups = []

@@ -41,14 +41,18 @@ def sections(results, about):
     yield table(
         ["Limit", "GiB/s", "least - most"],
         [
-            [case, gibibytes(statistics.median(rates)), f"{gibibytes(min(rates))} - {gibibytes(max(rates))}"]
+            [case, gibibytes(statistics.median(rates)),
+             f"{gibibytes(min(rates))} - {gibibytes(max(rates))}"]
             for case in results.cases(limits.PART)
             if (rates := results.all(limits.PART, case, limits.WHO, "rate"))
         ],
     )
     yield table(
         ["Not measured", "by", "because"],
-        [[f"{part}: {case}", who, reason] for (part, case, who), reason in results.reasons.items()],
+        [
+            [f"{part}: {case}", who, reason]
+            for (part, case, who), reason in results.reasons.items()
+        ],
     )
 
 
@@ -111,7 +115,8 @@ def table(head, rows):
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in lines)
+    cells = ([str(cell).replace("|", "/") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def spread(values):

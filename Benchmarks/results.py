@@ -9,12 +9,14 @@ class Results:
     def __init__(self):
         self.values = {}  # part -> case -> who -> metric -> values
         self.reasons = {}  # (part, case, who) -> why there is no value, or why there are fewer
+        self.order = {}  # part -> its cases, as they were tried
         self.verified = []  # what was compared with the guest's memory
 
     @classmethod
     def of(cls, kept):
         """What `json` gave."""
         results = cls()
+        results.order = {part: dict.fromkeys(cases) for part, cases in kept["order"].items()}
         for part, cases in kept["measured"].items():
             for case, rows in cases.items():
                 for who, row in rows.items():
@@ -26,11 +28,13 @@ class Results:
         return results
 
     def add(self, part, case, who, **metrics):
+        self.order.setdefault(part, {})[case] = None
         row = self.values.setdefault(part, {}).setdefault(case, {}).setdefault(who, {})
         for metric, value in metrics.items():
             row.setdefault(metric, []).append(value)
 
     def fail(self, part, case, who, reason):
+        self.order.setdefault(part, {})[case] = None
         self.reasons[part, case, who] = " ".join(str(reason).split())
 
     def all(self, part, case, who, metric):
@@ -43,8 +47,7 @@ class Results:
 
     def cases(self, part):
         """The part's cases in the order in which they were tried."""
-        tried = [case for other, case, _ in self.reasons if other == part]
-        return list(dict.fromkeys([*self.values.get(part, {}), *tried]))
+        return list(self.order.get(part, {}))
 
     def ratio(self, part, case, metric="seconds", one="QEMU", other="Berth"):
         """How many times as much `one` takes as `other`."""
@@ -54,6 +57,7 @@ class Results:
 
     def json(self):
         return {
+            "order": {part: list(cases) for part, cases in self.order.items()},
             "measured": {
                 part: {
                     case: {

@@ -89,7 +89,9 @@ class Run:
         title = f"{now:5.0f} s  round {self.round + 1}  {part}: {case}: {who}"
         try:
             metrics = action()
-        except (Failure, OSError, ValueError) as failure:
+        except (Failure, OSError, ValueError, subprocess.SubprocessError) as failure:
+            if isinstance(failure, TimeoutError):
+                failure = "no answer, and no end, for two minutes"
             self.results.fail(part, case, who, failure)
             self.close_all()
             print(f"{title}: not measured: {failure}", flush=True)

@@ -69,16 +69,23 @@ def measure(options, output):
                     if name in options.only:
                         part.measure(run)
                 run.close_all()
+                about["machine"]["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
+                # What comes later may be interrupted.
+                keep(run.results, about, output)
     finally:
         run.close_all()
         shutil.rmtree(directory, ignore_errors=True)
-    about["machine"]["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
-    keep = {"options": vars(options), "machine": about["machine"], **run.results.json()}
-    keep["requirements"] = [
-        vars(row) for row in requirements.all_requirements(run.results, options)
-    ]
-    (output / "results.json").write_text(json.dumps(keep, indent=1) + "\n", encoding="utf-8")
     return run.results, about
+
+
+def keep(results, about, output):
+    kept = {
+        "options": vars(about["options"]), "machine": about["machine"], **results.json(),
+        "requirements": [
+            vars(row) for row in requirements.all_requirements(results, about["options"])
+        ],
+    }
+    (output / "results.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def read(options):

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 
+import benchmarks
 import clients
 import console
 import migration
@@ -46,6 +47,9 @@ def scenarios():
     for function in workloads.SCENARIOS:
         title = f"berth: {function.__name__}"
         yield title, "berth" in found and (lambda f=function: f(found["berth"]))
+    for function in benchmarks.SCENARIOS:
+        title = f"berth and qemu: {function.__name__}"
+        yield title, len(found) == 2 and function
     for ends in (("berth", "berth"), ("berth", "qemu"), ("qemu", "berth"), ("qemu", "qemu")):
         for function in migration.SCENARIOS:
             title = f"{ends[0]} to {ends[1]}: {function.__name__}"
