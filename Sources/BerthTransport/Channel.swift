@@ -144,6 +144,17 @@ public final class Channel: Sendable {
         }
     }
 
+    /// Ends a connection in both directions, for both sides.
+    ///
+    /// Unlike after `abort()`, what has come can still be read; then comes the end. Writes fail as
+    /// if the other side had gone. May be called from any thread at any time.
+    public func hangUp() {
+        owned.withLock { owned in
+            guard owned != nil, isSocket else { return }
+            Sockets.shutDown(raw)
+        }
+    }
+
     /// Closes the channel, and for a command waits until it has ended.
     ///
     /// A second call does nothing. After `abort()` nothing is waited for.

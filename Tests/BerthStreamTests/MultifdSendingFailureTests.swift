@@ -61,7 +61,8 @@ struct MultifdSendingFailureTests {
         #expect(error?.message.hasPrefix("multifd channel 1: cannot write to 'socket': ") == true)
         #expect(error?.hint == "the other side has gone: its own messages say why")
         #expect(writer.failure == error)
-        #expect(ends.sources.allSatisfy { $0.hasBeenAborted })
+        #expect(ends.sources[1...].allSatisfy { $0.hasBeenAborted })
+        #expect(!ends.sources[0].hasBeenAborted, "the destination may say over it why")
         for call in [writer.settle, writer.endPass, writer.endIteration] {
             let later = #expect(throws: StreamError.self) { try call() }
             #expect(later == error)
@@ -91,6 +92,32 @@ struct MultifdSendingFailureTests {
             try writer.finish(deviceSections: [], description: [])
         }
         #expect(error?.message.hasPrefix("multifd channel 0: ") == true)
+    }
+
+    @Test func `a source is not left waiting for a main channel that nobody reads`() throws {
+        let ends = try Ends(channelCount: 2)
+        let guest = try guest()
+        let outcome = Arc(Mutex<StreamError?>(nil))
+        let plan = plan
+        let thread = try NamedThread.start(name: "test-save") {
+            let writer = ends.writer(MultifdSendOptions(zeroPages: .onMain))
+            do throws(StreamError) {
+                try writer.begin(plan, blocks: guest.listed, earlySections: [])
+                try writer.beginIteration()
+                let base = guest.blocks[0].base
+                try writer.write(block: 0, offset: 0, from: base, byteCount: 256 * 4096)
+                // Both channels hang in a write now, or will; then the main one, too.
+                while true { try writer.zero(block: 0, offset: 0, byteCount: 8192 * 4096) }
+            } catch {
+                outcome.value.withLock { $0 = error }
+            }
+            writer.end()
+        }
+        try ends.readBeginning()
+        ends.destinations[2].closeWithoutWaiting()
+        thread.join()
+        let error = outcome.value.withLock { $0 }
+        #expect(error?.message.hasPrefix("multifd channel 1: cannot write to 'socket': ") == true)
     }
 
     @Test func `a source that waits for a destination that stalls can be cancelled`() throws {

@@ -9,8 +9,9 @@ import Synchronization
 /// thread is idle sends it. There are as many packets as keep all threads busy, so a writer that
 /// is faster than the channels waits for an empty one.
 ///
-/// Odd cases: the first error of a channel is the error of all. It aborts every channel, the main
-/// one too: the destination may wait for the channel that broke, and would never read the others.
+/// Odd cases: the first error of a channel is the error of all, and aborts all of them. The main
+/// channel stays for a moment, as the destination may say over it what was wrong; then it is hung
+/// up, as the destination may also wait for the channel that broke and never read the main one.
 final class MultifdSendChannels: Sendable {
     // SAFETY: a channel is used by its own thread while that has a packet, and by the writer while
     // all threads are idle; a packet by whoever has taken its index from a queue.
@@ -24,15 +25,28 @@ final class MultifdSendChannels: Sendable {
     private let threads = Mutex<[NamedThread]>([])
     private let firstError = Mutex<StreamError?>(nil)
     private let packetCount = Atomic<UInt64>(0)
+    /// Raised when the threads are to end.
+    private let isEnding: WakeEvent
+    private let patience: Duration
 
     /// Packets for each channel: one that is sent and one that waits for it.
     private static let packetsPerChannel = 2
 
+    /// Prepares channels that are connected.
+    ///
+    /// - Parameter patience: how long the main channel stays after another has failed.
     init(
         _ channels: [MultifdSendChannel],
         main: Channel,
-        blockNames: [String]
-    ) {
+        blockNames: [String],
+        patience: Duration
+    ) throws(StreamError) {
+        do {
+            isEnding = try WakeEvent()
+        } catch {
+            throw StreamError(.limitExceeded, "\(error)")
+        }
+        self.patience = patience
         unsafe self.channels = channels
         self.main = main
         self.blockNames = blockNames
@@ -72,10 +86,19 @@ final class MultifdSendChannels: Sendable {
                 try channel.send(packet, blockName: blockNames[packet.block])
             } catch {
                 fail(channel, error)
+                full.done()
+                hangUpMain()
+                return
             }
             _ = empty.put(index)
             full.done()
         }
+    }
+
+    /// Ends a wait of the writer's for a main channel that nobody reads, unless it goes on anyway.
+    private func hangUpMain() {
+        let outcome = try? Poll.wait(for: isEnding.raw, .input, timeout: patience)
+        if outcome != .ready { main.hangUp() }
     }
 
     // MARK: The writer's side
@@ -144,8 +167,7 @@ final class MultifdSendChannels: Sendable {
             return first ?? error
         }
         abort()
-        empty.close(discardsRest: true)
-        full.close(discardsRest: true)
+        close()
         return first
     }
 
@@ -158,7 +180,11 @@ final class MultifdSendChannels: Sendable {
 
     private func abort() {
         for channel in unsafe channels { channel.channel.abort() }
-        main.abort()
+    }
+
+    private func close() {
+        empty.close(discardsRest: true)
+        full.close(discardsRest: true)
     }
 
     /// Ends the threads.
@@ -166,8 +192,8 @@ final class MultifdSendChannels: Sendable {
     /// - Parameter isFinished: whether all was sent; otherwise what is being sent is given up.
     func end(isFinished: Bool) {
         if !isFinished { abort() }
-        empty.close(discardsRest: true)
-        full.close(discardsRest: true)
+        close()
+        isEnding.signal()
         let threads = threads.withLock { threads in
             defer { threads = [] }
             return threads

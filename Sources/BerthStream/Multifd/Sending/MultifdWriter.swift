@@ -12,8 +12,8 @@ import Glibc
 /// each pass over memory (or of each section, for old machine types), so that a page that was sent
 /// again arrives later than its older content.
 ///
-/// Odd cases: once a channel has failed everything fails, with its error; the main channel is
-/// aborted then, too, so `failure` says more than an error of `output`.
+/// Odd cases: once a channel has failed everything fails, with its error. What is written to
+/// `output` directly may fail later, and says less.
 ///
 /// Format: docs/wire/multifd.md.
 public final class MultifdWriter: GuestWriter {
@@ -31,6 +31,9 @@ public final class MultifdWriter: GuestWriter {
     /// The packet that is being filled: its index, and itself.
     private var current: (index: Int, packet: MultifdPacket)?
     private var isFinished = false
+
+    /// How long a destination whose channel broke gets to say why, over the main one.
+    static let patience = Duration.seconds(1)
 
     /// Makes a writer; nothing is written before `begin`.
     ///
@@ -66,10 +69,11 @@ public final class MultifdWriter: GuestWriter {
         for (id, connection) in connections.enumerated() {
             sendChannels.append(try MultifdSendChannel(connection, id: id, options))
         }
-        let channels = MultifdSendChannels(
+        let channels = try MultifdSendChannels(
             sendChannels,
             main: output.channel,
-            blockNames: blocks.map(\.name)
+            blockNames: blocks.map(\.name),
+            patience: Self.patience
         )
         self.channels = channels
         try channels.introduce(options.uuid)
@@ -133,8 +137,9 @@ public final class MultifdWriter: GuestWriter {
         }
     }
 
-    /// Writes to the main channel, which is aborted when another fails: that one's error counts.
+    /// Writes to the main channel, whose errors count only if no other channel has failed.
     private func onMain(_ body: () throws(StreamError) -> Void) throws(StreamError) {
+        if let failure { throw failure }
         do {
             try body()
         } catch {
