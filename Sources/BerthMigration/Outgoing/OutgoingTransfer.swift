@@ -183,7 +183,8 @@ final class OutgoingTransfer {
     /// Waits as long as `max-bandwidth` asks for.
     func throttle() throws(StreamError) {
         if orders.limits.bytesPerSecond > 0 {
-            // What is judged must have left.
+            // What is judged must have left, over whichever channel.
+            try writer.settle()
             try writer.output.flush()
         }
         while !orders.isCancelled,
