@@ -36,8 +36,8 @@ public struct ImageReceiver {
         } catch {
             throw ImageError(error)
         }
+        defer { transport.close() }
         let source = try RelaySource(transport)
-        transport.close()
         try receive(from: source, answers: source.channel.isBidirectional ? source.channel : nil)
     }
 

@@ -1,12 +1,11 @@
 import BerthStream
 import BerthTransport
 
-/// Where a relayed stream comes from: one channel, or a main channel with multifd channels.
+/// Where a relayed stream comes from: one channel, and over a socket as many others as it has.
 struct RelaySource {
     /// The stream, from its first byte.
     let input: StreamInput
-    /// The other channels; nil if there are none.
-    let multifd: MultifdReceiver?
+    private let gathered: GatheredChannels?
 
     /// The channel that carries the stream.
     var channel: Channel { input.channel }
@@ -14,17 +13,15 @@ struct RelaySource {
     /// A stream that one channel carries, from where it stands.
     init(_ channel: Channel) {
         input = StreamInput(channel, position: channel.position ?? 0)
-        multifd = nil
+        gathered = nil
     }
 
     private init(_ gathered: GatheredChannels) {
         input = gathered.main
-        multifd =
-            gathered.multifd.isEmpty
-            ? nil : MultifdReceiver(gathered.multifd, main: gathered.main.channel)
+        self.gathered = gathered
     }
 
-    /// Takes as many connections as the source makes; anything but a socket has one channel.
+    /// Waits for a source; anything but a socket has one channel, which is there.
     ///
     /// - Throws: `ImageError` that says what came instead of a migration.
     @available(*, noasync)
@@ -41,6 +38,16 @@ struct RelaySource {
             self.init(try ChannelGathering(.any).gather(from: transport))
         } catch {
             throw ImageError(error, during: "receiving from '\(transport.address)'")
+        }
+    }
+
+    /// Finds the source's multifd channels, as many as it has made; nil where there can't be any.
+    var findMultifd: (() throws(StreamError) -> MultifdReceiver?)? {
+        guard let gathered else { return nil }
+        return { () throws(StreamError) in
+            try gathered.takeLate()
+            let channels = try gathered.multifd
+            return channels.isEmpty ? nil : MultifdReceiver(channels, main: channel)
         }
     }
 }

@@ -66,7 +66,7 @@ final class StreamRelay {
             let received = try StreamReader(
                 source.input,
                 receiver: self,
-                multifd: source.multifd
+                findMultifd: source.findMultifd
             ).read()
             if isIterating {
                 try writer.endIteration()

@@ -61,7 +61,9 @@ struct MultifdGatheringTests {
     ) throws -> StreamError {
         let source = try connect(first)
         let error = #expect(throws: StreamError.self) {
-            try gathering(expectation).gather(from: transport)
+            let gathered = try gathering(expectation).gather(from: transport)
+            try gathered.takeLate()
+            _ = try gathered.multifd
         }
         _ = source
         return try #require(error)
@@ -76,7 +78,7 @@ struct MultifdGatheringTests {
         first.insert(Self.header, at: place)
         let source = try connect(first)
         let gathered = try gathering(expectation).gather(from: transport)
-        #expect(gathered.surplus.isEmpty)
+        try gathered.takeLate()
         #expect(try gathered.main.fetch(Self.header.count))
         #expect(Array(gathered.main.unread) == Self.header && gathered.main.position == 0)
         // Each channel stands right behind its initial packet.
@@ -106,7 +108,7 @@ struct MultifdGatheringTests {
         gathering.patience = .init()
         let gathered = try gathering.gather(from: transport)
         thread.join()
-        #expect(gathered.multifd.count == 2)
+        #expect(try gathered.multifd.count == 2)
         #expect(try gathered.main.fetch(8))
     }
 
@@ -127,7 +129,7 @@ struct MultifdGatheringTests {
         }
         let gathered = try ChannelGathering(.exactly(255), uuid: Self.uuid).gather(from: transport)
         thread.join()
-        #expect(gathered.multifd.count == 255)
+        #expect(try gathered.multifd.count == 255)
     }
 
     @Test func `channels may come shortly after the stream's first bytes`() throws {
@@ -147,7 +149,7 @@ struct MultifdGatheringTests {
         gathering.patience = .init()
         let gathered = try gathering.gather(from: transport)
         thread.join()
-        #expect(gathered.multifd.count == 1)
+        #expect(try gathered.multifd.count == 1)
         source = []
     }
 
@@ -217,7 +219,7 @@ struct MultifdGatheringTests {
         let other = GuestUUID(high: 1, low: 2)
         let source = try connect([Self.initial(0, uuid: other), Self.initial(1), Self.header])
         let error = #expect(throws: StreamError.self) {
-            try ChannelGathering(.any).gather(from: transport)
+            try ChannelGathering(.any).gather(from: transport).takeLate()
         }
         #expect(error?.message.contains("others are of \(other)") == true)
         _ = source
@@ -273,12 +275,38 @@ struct MultifdGatheringTests {
         #expect(error.message.contains("capability multifd is off here"))
     }
 
-    @Test func `connections that say nothing stay open where multifd is off`() throws {
-        let source = try connect([Self.header, [], []])
+    @Test func `other connections stay open where multifd is off`() throws {
+        let source = try connect([Self.header, []])
         let gathered = try gathering(.none).gather(from: transport)
-        #expect(gathered.multifd.isEmpty && gathered.surplus.count == 2)
-        let isClosed = try source[1].waitReadable(timeout: .milliseconds(20))
-        #expect(!isClosed)
+        let late = try connect()
+        try gathered.takeLate()
+        for channel in [source[1], late] {
+            let isClosed = try channel.waitReadable(timeout: .milliseconds(20))
+            #expect(!isClosed)
+        }
+        // Its first bytes may come as late as the stream's last.
+        try Self.initial(0).withUnsafeBytes { try late.write($0) }
+        let error = #expect(throws: StreamError.self) { try gathered.takeLate() }
+        #expect(error?.message.contains("capability multifd is off here") == true)
+    }
+
+    @Test func `strangers don't end a migration without multifd`() throws {
+        let source = try connect([Self.header, Array("GET /".utf8), Self.header, []])
+        try source[3].close()
+        let gathered = try gathering(.none).gather(from: transport)
+        try gathered.takeLate()
+        #expect(try gathered.main.fetch(Self.header.count))
+        #expect(throws: TransportError.self) { try connect() }
+    }
+
+    @Test func `channels that are made after the stream's first bytes are found`() throws {
+        let source = try connect([Self.header])
+        let gathered = try gathering(.any).gather(from: transport)
+        #expect(try gathered.multifd.isEmpty)
+        let late = try connect([Self.initial(1), Self.initial(0)])
+        try gathered.takeLate()
+        #expect(try gathered.multifd.count == 2)
+        withExtendedLifetime((source, late)) {}
     }
 
     @Test(arguments: [ChannelGathering.Expectation.none, .any])

@@ -42,8 +42,6 @@ final class IncomingWorker: StreamReceiver {
         do throws(StreamError) {
             let input = try connect(transport)
             let channel = input.channel
-            // One guest comes once: no further connection is waited for.
-            transport.close()
             self.channel = channel
             // Before the first byte is read: what was read must be true as long as it matters.
             if plan.mapsImage, channel.isSeekable { hold = try ImageHold(channel) }
@@ -61,6 +59,8 @@ final class IncomingWorker: StreamReceiver {
         guard transport.address.isSocket else {
             do {
                 let channel = try transport.accept()
+                // One guest comes once.
+                transport.close()
                 return StreamInput(channel, position: channel.position ?? 0)
             } catch {
                 throw StreamError(error)
@@ -75,8 +75,9 @@ final class IncomingWorker: StreamReceiver {
         let gathered = try gathering.gather(from: transport)
         self.gathered = gathered
         if let multifd = plan.multifd {
+            gathered.close()
             self.multifd = MultifdReceiver(
-                gathered.multifd,
+                try gathered.multifd,
                 main: gathered.main.channel,
                 method: multifd.method,
                 flushesEachSection: multifd.flushesEachSection
@@ -89,12 +90,19 @@ final class IncomingWorker: StreamReceiver {
         let channel = input.channel
         guard try input.fetch(1) else { throw emptyStream(channel) }
         report(.streamBegan)
-        let reader = StreamReader(input, receiver: self, multifd: multifd)
+        let reader = StreamReader(
+            input,
+            receiver: self,
+            multifd: multifd,
+            findMultifd: multifd == nil && gathered != nil ? refuseMultifd : nil
+        )
         if plan.isMapped {
             reader.pageChannels = Array(repeating: direct ?? channel, count: plan.readerCount)
         }
         let stream = try reader.read()
-        try gathered?.checkSurplus()
+        // A source with a machine type up to 8.0 has no word for sync points: without its multifd
+        // channels the stream ends well, and no page was seen.
+        _ = try refuseMultifd()
         let runState = try runState(of: stream)
         if stream.expectsVerdict {
             try answer(.shut(0))
@@ -106,6 +114,12 @@ final class IncomingWorker: StreamReceiver {
             image = LoadedImage(channel.name, blocks, sink.placements, hold)
         }
         return LoadedGuest(blocks: blocks, stream: stream, runState: runState, image: image)
+    }
+
+    /// Throws if the source sends over multifd channels, though multifd is off here.
+    private func refuseMultifd() throws(StreamError) -> MultifdReceiver? {
+        try gathered?.takeLate()
+        return nil
     }
 
     private func emptyStream(_ channel: Channel) -> StreamError {

@@ -7,8 +7,18 @@ extension StreamReader {
         )
     }
 
+    private func takeLateChannels() throws(StreamError) {
+        guard let findMultifd else { return }
+        self.findMultifd = nil
+        guard let found = try findMultifd() else { return }
+        multifd = found
+        try found.start()
+        if let sink { beginMultifd(sink) }
+    }
+
     /// Passes the word that stands for a sync point.
     func passFlush() throws(StreamError) {
+        try takeLateChannels()
         guard let multifd else {
             throw StreamError(
                 .unsupported,
@@ -31,6 +41,7 @@ extension StreamReader {
 
     /// Passes a section's end, which is a sync point where none had a word of its own before.
     func passSectionEnd() throws(StreamError) {
+        try takeLateChannels()
         guard let multifd else { return }
         if flushesEachSection == nil { flushesEachSection = true }
         guard flushesEachSection == true else { return }

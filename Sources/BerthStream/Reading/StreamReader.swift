@@ -19,7 +19,10 @@ public final class StreamReader {
     let input: StreamInput
     let receiver: any StreamReceiver
     /// Other channels that pages come over; nil if there are none.
-    let multifd: MultifdReceiver?
+    var multifd: MultifdReceiver?
+    /// Called once, where all other channels of a source are there: finds those that nobody has
+    /// told of.
+    var findMultifd: (() throws(StreamError) -> MultifdReceiver?)?
 
     var configuration = ConfigurationSection(machineName: "")
     var isMapped = false
@@ -56,16 +59,22 @@ public final class StreamReader {
 
     /// Makes a reader of a stream that begins at the input's position.
     ///
-    /// - Parameter multifd: the other channels of a multifd source. The sink that `receiver` gives
-    ///   is then called by several threads, one at a time if it isn't a `ConcurrentPageSink`.
+    /// - Parameters:
+    ///   - multifd: the other channels of a multifd source. The sink that `receiver` gives is then
+    ///     called by several threads, one at a time if it isn't a `ConcurrentPageSink`.
+    ///   - findMultifd: the same for a source of which nobody knows: called where it has made all
+    ///     channels, at the end of the stream's first part of RAM.
     public init(
         _ input: StreamInput,
         receiver: any StreamReceiver,
-        multifd: MultifdReceiver? = nil
+        multifd: MultifdReceiver? = nil,
+        findMultifd: (() throws(StreamError) -> MultifdReceiver?)? = nil
     ) {
         self.input = input
-        self.receiver = multifd == nil ? receiver : LockedReceiver(receiver)
+        let isAlone = multifd == nil && findMultifd == nil
+        self.receiver = isAlone ? receiver : LockedReceiver(receiver)
         self.multifd = multifd
+        self.findMultifd = findMultifd
         flushesEachSection = multifd?.flushesEachSection
     }
 

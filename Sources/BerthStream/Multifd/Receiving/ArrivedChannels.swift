@@ -25,13 +25,12 @@ struct ArrivedChannels {
         uuid = gathering.uuid
     }
 
-    /// Whether nothing else is to come.
+    /// Whether nothing else has to come before the stream is read.
     var isComplete: Bool {
         guard main != nil else { return false }
         return switch gathering.expectation {
-        case .none: true
+        case .none, .any: true
         case .exactly(let count): multifd.count == count && unidentified.isEmpty
-        case .any: unidentified.isEmpty
         }
     }
 
@@ -64,6 +63,10 @@ struct ArrivedChannels {
                 try identify(index, packet)
                 return
             }
+        } else if gathering.expectation == .none, main != nil {
+            // Whatever it is, it isn't this migration's.
+            if bytes.count >= 4 || isEnd { unidentified.remove(at: index) }
+            return
         } else if unidentified[index].isMain {
             try identifyMain(index)
             return
@@ -80,10 +83,6 @@ struct ArrivedChannels {
             }
         }
         guard isEnd else { return }
-        if gathering.expectation == .none, main != nil {
-            unidentified.remove(at: index)
-            return
-        }
         throw StreamError(
             .truncated,
             "a connection was closed before it said which channel it is",
@@ -153,7 +152,7 @@ struct ArrivedChannels {
     }
 
     /// The error where the source has multifd on and this end doesn't.
-    static var unexpectedMultifd: StreamError {
+    private static var unexpectedMultifd: StreamError {
         StreamError(
             .mismatch,
             "the source sends over multifd channels, capability multifd is off here",
@@ -185,17 +184,6 @@ extension ArrivedChannels.Connection {
 
     private func begins(with magic: UInt32) -> Bool {
         bytes.count >= 4 && bytes.prefix(4).reduce(0) { $0 << 8 | UInt32($1) } == magic
-    }
-
-    /// Whether a read would return at once.
-    var hasBytes: Bool {
-        get throws(StreamError) {
-            do {
-                return try channel.waitReadable(timeout: .zero)
-            } catch {
-                throw StreamError(error)
-            }
-        }
     }
 
     /// Reads what is there.

@@ -6,10 +6,10 @@ public import BerthWire
 /// Overview: a source connects the main channel and the multifd channels to the same address; the
 /// first bytes on each tell which is which.
 ///
-/// Function: connections are accepted without waiting for what comes over them, since no source
-/// writes to its main channel before all are made. So the header on the main channel says that
-/// everything is there, but for a short grace (sources before QEMU 9.0 don't wait). Connections
-/// may be accepted, and may begin to speak, in any order.
+/// Function: connections are accepted without waiting for what comes over them. Since QEMU 9.0 a
+/// source makes all of them before it writes to its main channel, so the stream's first bytes say
+/// that everything is there; older ones do by the end of the first section. Connections may be
+/// accepted, and may begin to speak, in any order.
 public struct ChannelGathering: Sendable {
     /// Which multifd channels are to come.
     public enum Expectation: Sendable, Equatable {
@@ -55,7 +55,7 @@ public struct ChannelGathering: Sendable {
         self.uuid = uuid
     }
 
-    /// Waits for the first connection, and then for what belongs to it.
+    /// Waits for the main channel, and where it is known how many others there are, for those.
     ///
     /// - Parameter transport: listens on a socket; it goes on doing so.
     /// - Throws: `StreamError`: channels too few or too many, of another guest, of no migration;
@@ -66,12 +66,10 @@ public struct ChannelGathering: Sendable {
         var deadline: ContinuousClock.Instant?
         while true {
             if arrived.hasTooMany { try refuse(arrived, transport) }
-            // One more look, so that a connection too many isn't overlooked; or all sources'
-            // before QEMU 9.0 would be, where nobody says how many there are.
+            // One more look, so that a connection too many isn't overlooked.
             let timeout =
                 arrived.isComplete
-                ? expectation == .any ? Self.lullTime : .zero
-                : deadline.map { ContinuousClock.now.duration(to: $0) }
+                ? .zero : deadline.map { ContinuousClock.now.duration(to: $0) }
             switch try next(transport, arrived.unidentified, timeout) {
             case .connection(let channel):
                 try arrived.add(channel)
@@ -90,8 +88,8 @@ public struct ChannelGathering: Sendable {
                 }
                 return GatheredChannels(
                     main: StreamInput(main.channel, first: main.bytes),
-                    multifd: try arrived.channelsInOrder(),
-                    surplus: arrived.unidentified.map(\.channel)
+                    arrived,
+                    transport
                 )
             }
         }
@@ -109,7 +107,7 @@ public struct ChannelGathering: Sendable {
         throw arrived.wrongCount
     }
 
-    private func next(
+    func next(
         _ transport: IncomingTransport,
         _ connections: [ArrivedChannels.Connection],
         _ timeout: Duration?
@@ -118,34 +116,6 @@ public struct ChannelGathering: Sendable {
             return try transport.nextArrival(on: connections.map(\.channel), timeout: timeout)
         } catch {
             throw StreamError(error)
-        }
-    }
-}
-
-/// The channels of one incoming migration.
-public struct GatheredChannels {
-    /// The main channel, from the stream's first byte.
-    public let main: StreamInput
-    /// The multifd channels behind their initial packets, by id.
-    public let multifd: [Channel]
-    /// Connections that haven't said anything, where no multifd channel was expected.
-    ///
-    /// A source that sees one of its channels closed fails at once; kept open, it sends enough for
-    /// a reader to say what was wrong.
-    public let surplus: [Channel]
-
-    /// Looks once more at the connections that hadn't said anything.
-    ///
-    /// A source with a machine type up to 8.0 has no word for sync points: a reader that doesn't
-    /// know of its multifd channels comes to the end without having seen a page.
-    ///
-    /// - Throws: `.mismatch` if one of them is a multifd channel.
-    public func checkSurplus() throws(StreamError) {
-        for channel in surplus {
-            var connection = ArrivedChannels.Connection(channel: channel)
-            guard try connection.hasBytes else { continue }
-            _ = try connection.read(atMost: MultifdInitialPacket.byteCount)
-            if connection.isMultifd { throw ArrivedChannels.unexpectedMultifd }
         }
     }
 }
