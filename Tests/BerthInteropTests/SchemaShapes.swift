@@ -34,7 +34,7 @@ extension Interop {
 /// Compares two replies to `query-qmp-schema` where they speak of the same things.
 ///
 /// The first may lack what the second has, but must not have more, other types or other features;
-/// what begins with `x-` is its own business.
+/// what begins with `x-` (an event: `X_`) is its own business.
 struct SchemaComparison {
     private let ours: [String: PeersJSON]
     private let reference: [String: PeersJSON]
@@ -66,7 +66,8 @@ struct SchemaComparison {
         // In order, so that a type that several lead to is always met on the same path.
         for (name, entry) in ours.sorted(by: { $0.key < $1.key }) {
             let kind = entry["meta-type"]?.string
-            guard kind == "command" || kind == "event", !name.hasPrefix("x-") else { continue }
+            let isOwn = name.hasPrefix("x-") || name.hasPrefix("X_")
+            guard kind == "command" || kind == "event", !isOwn else { continue }
             guard reference[name] != nil else {
                 found.append("\(name): there is no such \(kind ?? "thing")")
                 continue

@@ -20,6 +20,8 @@ import Testing
             "x-vcpu-dirty-limit-period": .integer(1000), "vcpu-dirty-limit": .integer(1),
             "mode": .string("normal"), "zero-page-detection": .string("multifd"),
             "direct-io": .bool(false), "x-dirty-tracking": .string("auto"),
+            "x-mapped-ram-restore": .string("copy"), "x-mapped-ram-prefetch": .bool(false),
+            "x-mapped-ram-save": .string("auto"),
         ]
         #expect(MigrationParameters().toObject() == expected)
     }
@@ -103,10 +105,13 @@ import Testing
             #expect(defaults[setting.name] == setting.defaultValue, "\(setting.name)")
             #expect(!setting.summary.isEmpty)
         }
-        #expect(MigrationParameters.settings.count == 30)
+        #expect(MigrationParameters.settings.count == 33)
         let unstable = MigrationParameters.settings.filter(\.isUnstable).map(\.name)
         #expect(
-            unstable == ["x-checkpoint-delay", "x-vcpu-dirty-limit-period", "x-dirty-tracking"]
+            unstable == [
+                "x-checkpoint-delay", "x-vcpu-dirty-limit-period", "x-dirty-tracking",
+                "x-mapped-ram-restore", "x-mapped-ram-prefetch", "x-mapped-ram-save",
+            ]
         )
     }
 }

@@ -187,6 +187,9 @@ import Testing
         mode: normal
         direct-io: off
         x-dirty-tracking: auto
+        x-mapped-ram-restore: copy
+        x-mapped-ram-prefetch: off
+        x-mapped-ram-save: auto
 
         """
 }
