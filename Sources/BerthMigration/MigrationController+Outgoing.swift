@@ -204,6 +204,7 @@ extension MigrationController {
             awaitsSwitchoverAck: capabilities[.switchoverAck],
             restraint: capabilities[.autoConverge]
                 ? .throttle : capabilities[.dirtyLimit] ? .dirtyLimit : nil,
+            sharesBlocks: capabilities[.mappedRAM] && parameters.xMappedRAMSave == .auto,
             leavesOutSharedBlocks: capabilities[.xIgnoreShared],
             guestAddresses: capabilities[.xIgnoreShared] ? guestAddresses : [:],
             obstacle: { activity?.obstacle(toSnapshot: false) },
@@ -285,6 +286,8 @@ extension MigrationController {
         case .restrain(let restraint):
             guard outgoing.status == .active else { return }
             restrain(restraint)
+        case .saved(let image):
+            images.save = image
         case .ended(let error):
             // The thread has said its last word; joining it takes no time.
             outgoingWork?.thread.join()

@@ -26,6 +26,36 @@ extension OwnedDescriptor {
         _ = berth_unlock_file(raw)
     }
 
+    /// Has one file share blocks of another on the same file system, as if they had been copied.
+    ///
+    /// What the source's page cache has for them is written to the disk first.
+    ///
+    /// - Parameters:
+    ///   - source: open for reading.
+    ///   - range: bytes of the source; whole blocks of the file system.
+    ///   - target: open for writing.
+    ///   - place: where the first byte goes in the target; the start of a block.
+    /// - Throws: `SystemCallError` for `share blocks of`: `EXDEV` for another file system,
+    ///   `EOPNOTSUPP` for one that can't, `EINVAL` for what isn't whole blocks.
+    @available(*, noasync, message: "blocks its thread")
+    public static func shareBlocks(
+        of source: CInt,
+        _ range: Range<UInt64>,
+        with target: CInt,
+        at place: UInt64,
+        name: String
+    ) throws(SystemCallError) {
+        try SystemCall.check("share blocks of", name) {
+            berth_clone_range(
+                target,
+                place,
+                source,
+                range.lowerBound,
+                range.upperBound - range.lowerBound
+            )
+        }
+    }
+
     /// Where the first byte at or after `offset` is that isn't in a hole of the file.
     ///
     /// Where the file system can't tell, that is `offset` itself.

@@ -1,4 +1,5 @@
 public import BerthMemory
+public import BerthQAPI
 public import BerthStream
 public import BerthTransport
 import BerthWire
@@ -6,7 +7,7 @@ import BerthWire
 /// Everything that an outgoing migration latches at its start.
 public struct OutgoingPlan: Sendable {
     /// Where to.
-    public var address: MigrationAddress
+    public var address: BerthTransport.MigrationAddress
     /// The frame of the stream.
     public var stream: StreamPlan
     /// Whether the final stage is announced; QEMU before 10.0 fails on it.
@@ -31,6 +32,8 @@ public struct OutgoingPlan: Sendable {
     public var awaitsSwitchoverAck = false
     /// How a guest is slowed down that changes its memory too fast.
     var restraint: ConvergenceJudge.Means?
+    /// Whether an image shares blocks with memory that is a file, where the file system can.
+    public var sharesBlocks = false
     /// Whether blocks that the destination shares are listed, but not sent.
     public var leavesOutSharedBlocks = false
     /// Guest-physical addresses by block, if the stream has them.
@@ -63,6 +66,8 @@ public enum OutgoingReport: Sendable {
     case instantTaken
     /// The guest changes its memory too fast: hold it back.
     case restrain(GuestRestraint)
+    /// An image is whole: what was done with its blocks.
+    case saved(MappedRAMImage)
     /// The thread has ended: nil is success.
     case ended(MigrationError?)
 }

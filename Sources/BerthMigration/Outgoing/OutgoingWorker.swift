@@ -80,11 +80,13 @@ final class OutgoingWorker {
         defer { transfer.end() }
         do throws(StreamError) {
             try transfer.begin()
+            let sharing = try BlockSharing(transfer)
             if plan.takesSnapshot {
                 try SnapshotTransfer(transfer).run()
             } else {
-                try PrecopyTransfer(transfer).run()
+                try PrecopyTransfer(transfer, sharing).run()
             }
+            if let sharing { report(.saved(sharing.record)) }
         } catch {
             throw explain(error, transfer)
         }

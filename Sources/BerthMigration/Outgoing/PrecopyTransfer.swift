@@ -15,6 +15,8 @@ final class PrecopyTransfer {
     private let transfer: OutgoingTransfer
     private let sender: any PageSender
     private let deltas: DeltaSender?
+    /// Blocks that get into an image without being written.
+    private let sharing: BlockSharing?
     private var pages: DirtyPages
     private var judge: ConvergenceJudge
     private var isPartOpen = false
@@ -30,9 +32,10 @@ final class PrecopyTransfer {
     /// Time between looks at a guest that may not be stopped yet.
     private static let idleInterval = Duration.milliseconds(10)
 
-    init(_ transfer: OutgoingTransfer) throws(StreamError) {
+    init(_ transfer: OutgoingTransfer, _ sharing: BlockSharing?) throws(StreamError) {
         let plan = transfer.plan
         self.transfer = transfer
+        self.sharing = sharing
         let scanner = GuestScanner(detectsZeroPages: plan.detectsZeroPages)
         deltas =
             plan.sendsDeltas
@@ -40,7 +43,9 @@ final class PrecopyTransfer {
             : nil
         sender = deltas ?? scanner
         judge = ConvergenceJudge(plan.restraint)
-        pages = try DirtyPages(plan.blocks) { plan.leavesOut($0) }
+        pages = try DirtyPages(plan.blocks) {
+            plan.leavesOut($0) || sharing?.includes($0) == true
+        }
     }
 
     /// Does all of it, from the first bitmap sync to the destination's verdict.
@@ -52,7 +57,10 @@ final class PrecopyTransfer {
         }
         try synchronize()
         try transfer.becomeActive()
+        try sharing?.prepare()
         try iterate()
+        // What was written during the rounds.
+        try sharing?.prepare()
         try transfer.awaitGuest()
         try complete()
     }
@@ -219,6 +227,7 @@ final class PrecopyTransfer {
             transfer.count()
         }
         noteDeltas()
+        try sharing?.complete()
         try transfer.finish()
     }
 }

@@ -15,7 +15,7 @@ public final class MappedWriter: GuestWriter {
     /// Where the stream between the pages goes; its channel is seekable.
     public let output: StreamOutput
 
-    private struct Region {
+    struct Region {
         let header: MappedRAMHeader
         var present: SparseBitmap
     }
@@ -23,7 +23,7 @@ public final class MappedWriter: GuestWriter {
     /// See `GuestWriter`.
     public private(set) var frame: StreamFrame?
 
-    private var regions: [Region] = []
+    var regions: [Region] = []
     /// Threads that write the pages; nil where the caller does.
     private let writers: FileThreads?
     /// Pages that are to be written together, and perhaps with those that come next.

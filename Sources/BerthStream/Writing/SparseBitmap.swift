@@ -24,6 +24,9 @@ struct SparseBitmap {
     /// Number of parts.
     var partCount: Int { parts.count }
 
+    /// Number of set bits.
+    var count: Int { parts.reduce(0) { $0 + ($1?.count ?? 0) } }
+
     /// Whether the bit of `page` is set; false outside the bitmap.
     subscript(page: Int) -> Bool {
         guard page >= 0, page < pageCount else { return false }
