@@ -50,7 +50,7 @@ class Bench:
         )
 
     def settle(self, *paths):
-        """Removes files, writes back, and lets the kernel have memory in hand; see keeper.py."""
+        """Removes files, writes back, and lets the kernel have memory in hand; see machine.py."""
         for path in paths:
             pathlib.Path(path).unlink(missing_ok=True)
         os.sync()

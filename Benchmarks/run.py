@@ -4,10 +4,8 @@ import contextlib
 import os
 import pathlib
 import subprocess
-import sys
 import time
 
-import keeper
 import machine
 from machine import GIB, MIB, warm
 from modes import MAPPED
@@ -28,7 +26,6 @@ class Run:
         self.images = {}  # is mapped-ram -> image that QEMU wrote
         self.memory = None  # file with the guest's memory
         self.round = 0
-        self.keeper = None
         self.ends = []
         self.holders = {}
         self.began = time.monotonic()
@@ -108,29 +105,7 @@ class Run:
         for path in paths:
             pathlib.Path(path).unlink(missing_ok=True)
         os.sync()
-        self.wait_for_keeper()
-
-    @contextlib.contextmanager
-    def memory_in_hand(self):
-        """See keeper.py. Without a host below there is nothing to do."""
-        if self.options.leave_memory or not machine.is_virtual():
-            yield "left alone"
-            return
-        command = [sys.executable, str(pathlib.Path(__file__).with_name("keeper.py"))]
-        self.keeper = subprocess.Popen(command, stdin=subprocess.PIPE)
-        try:
-            print("taking the free memory from the host, which may take minutes", flush=True)
-            self.wait_for_keeper(180)
-            yield "held while the suite ran"
-        finally:
-            self.keeper.stdin.close()
-            self.keeper.wait()
-
-    def wait_for_keeper(self, seconds=20):
-        """Waits until it holds what is free; not for ever, others may free memory all the time."""
-        end = time.monotonic() + seconds
-        while self.keeper and machine.free_memory() > keeper.ENOUGH and time.monotonic() < end:
-            time.sleep(0.02)
+        machine.touch_free_memory(self.directory, self.data + 256 * MIB)
 
     @contextlib.contextmanager
     def migrating(self, *ends, until=Endpoint.wait_for_end):

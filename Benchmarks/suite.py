@@ -62,16 +62,15 @@ def measure(options, output):
     about = {"options": options, "machine": description(options, directory)}
     try:
         machine.need_room(directory, run.size)
-        with run.memory_in_hand() as about["machine"]["free memory"]:
-            memory.prepare(run)
-            for run.round in range(options.rounds):
-                for name, part in PARTS.items():
-                    if name in options.only:
-                        part.measure(run)
-                run.close_all()
-                about["machine"]["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
-                # What comes later may be interrupted.
-                keep(run.results, about, output)
+        memory.prepare(run)
+        for run.round in range(options.rounds):
+            for name, part in PARTS.items():
+                if name in options.only:
+                    part.measure(run)
+            run.close_all()
+            about["machine"]["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
+            # What comes later may be interrupted.
+            keep(run.results, about, output)
     finally:
         run.close_all()
         shutil.rmtree(directory, ignore_errors=True)
@@ -138,13 +137,11 @@ def arguments():
     parser.add_argument("--size", type=int, help="guest memory, MiB; default: 2048")
     parser.add_argument("--sparse", type=int, help="the large guest of 'map', GiB; default: 16")
     parser.add_argument("--quick", action="store_true",
-                        help="one round, 256 MiB, 1 GiB for 'map', and --leave-memory")
+                        help="one round, 256 MiB, 1 GiB for 'map'")
     parser.add_argument("--layout", choices=("runs", "mixed"), default="runs",
                         help="where the zeros are: in runs of 4 MiB, or between other pages too")
     parser.add_argument("--output", default=ROOT / ".bench", help="where the results go")
     parser.add_argument("--directory", help="where the images go; default: below --output")
-    parser.add_argument("--leave-memory", action="store_true",
-                        help="do not hold free memory between the runs: see keeper.py")
     parser.add_argument("--docs", help="page that gets the results too, between its two marks")
     parser.add_argument("--again", help="results.json of an earlier run: only write its tables")
     parser.add_argument("--gate", action="store_true", help="exit status 1 if a must isn't met")
@@ -152,7 +149,6 @@ def arguments():
     parser.add_argument("--berth", default=os.environ.get("BERTH_BINARY"))
     options = parser.parse_args()
     options.output = str(options.output)
-    options.leave_memory = options.leave_memory or options.quick
     options.only = options.only.split(",")
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.size = options.size or (256 if options.quick else 2048)
