@@ -145,6 +145,8 @@ new_qemu= old_qemu= python= guest= new_why= old_why= python_why= guest_why=
 if is_debian; then
     # The boot program is assembled by binutils; socat is one of the clients.
     install_packages binutils socat || say "binutils or socat could not be installed"
+    # File systems whose files share blocks, for images that are saved by reference.
+    install_packages xfsprogs btrfs-progs || say "xfsprogs or btrfs-progs could not be installed"
 fi
 find_new_qemu
 find_old_qemu
