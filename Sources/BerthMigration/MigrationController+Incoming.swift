@@ -114,7 +114,9 @@ extension MigrationController {
             let orders = try MigrationOrders()
             orders.attach { transport.abort() }
             let thread = try NamedThread.start(name: "berth-load") {
-                IncomingWorker(plan, direct: direct, orders: orders) { door.yield($0) }.run(transport)
+                IncomingWorker(plan, direct: direct, orders: orders) { door.yield($0) }.run(
+                    transport
+                )
                 door.finish()
             }
             incomingWork = Work(

@@ -216,13 +216,21 @@ struct StreamFile {
     }
 
     var bytes: [UInt8] {
-        get throws {
-            let count = try Int(FileStatus(of: raw).byteCount)
-            var bytes = [UInt8](repeating: 0, count: count)
-            let got = bytes.withUnsafeMutableBytes { pread(raw, $0.baseAddress, count, 0) }
-            #expect(got == count)
-            return bytes
-        }
+        get throws { try Self.content(of: raw) }
+    }
+
+    /// All bytes of a file by path.
+    static func content(of path: String) throws -> [UInt8] {
+        let descriptor = try OwnedDescriptor.open(path, O_RDONLY)
+        return try content(of: descriptor.raw)
+    }
+
+    private static func content(of raw: CInt) throws -> [UInt8] {
+        let count = try Int(FileStatus(of: raw).byteCount)
+        var bytes = [UInt8](repeating: 0, count: count)
+        let got = bytes.withUnsafeMutableBytes { pread(raw, $0.baseAddress, count, 0) }
+        #expect(got == count)
+        return bytes
     }
 }
 
