@@ -23,20 +23,24 @@ struct BusyGuest {
     ///
     /// Returns when about as many pages were written as the workload has, so that nearly all of
     /// them (in order: all) aren't zero any more.
-    func start() throws -> PeersMachine {
+    func start(options: [String] = []) throws -> PeersMachine {
         let machine = try PeersMachine(
             .berth,
             guest,
             in: directory,
             paused: false,
-            options: workload.options(memory: guest.machine.memoryName)
+            options: workload.options(memory: guest.machine.memoryName) + options
         )
         try machine.waitForWrites(beyond: Int64(workload.byteCount / Self.pageByteCount))
         return machine
     }
 
     /// Starts a machine that waits for the guest.
-    func expect(in program: PeerProgram, paused: Bool = true) throws -> PeersMachine {
+    func expect(
+        in program: PeerProgram,
+        paused: Bool = true,
+        options: [String] = []
+    ) throws -> PeersMachine {
         let workload = program == .berth ? workload.options(memory: guest.machine.memoryName) : []
         return try PeersMachine(
             program,
@@ -44,7 +48,7 @@ struct BusyGuest {
             in: directory,
             paused: paused,
             incoming: "defer",
-            options: workload
+            options: workload + options
         )
     }
 
