@@ -47,7 +47,7 @@ def measure(run):
         attempt(case, write, (*engine, "--direct=1"))
     for case in DIRECT_READ:
         attempt(case, read, (*ENGINES[case.partition(": ")[2]], "--direct=1"))
-    run.settle(run.file("limit"))
+    run.remove(run.file("limit"))
     attempt(COPY, copy, "dd", "if={0}", "of={1}", "bs=1M", "status=none")
     attempt(CP, copy, "cp", "--reflink=never", "{0}", "{1}")
 
@@ -97,7 +97,7 @@ def copy(run, program, *arguments):
     began = time.perf_counter()
     subprocess.run([program, *(word.format(image, path) for word in arguments)], check=True)
     took = time.perf_counter() - began
-    run.settle(path)
+    run.remove(path)
     return os.stat(image).st_size / took
 
 

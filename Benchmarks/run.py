@@ -100,10 +100,13 @@ class Run:
                 title += f": {metrics['rate'] / GIB:.2f} GiB/s"
             print(title, flush=True)
 
-    def settle(self, *paths):
-        """Before every run, alike for all: old files go, the disk is synced, memory is in hand."""
+    def remove(self, *paths):
         for path in paths:
             pathlib.Path(path).unlink(missing_ok=True)
+
+    def settle(self, *paths):
+        """Before every run, alike for all: old files go, the disk is synced, memory is in hand."""
+        self.remove(*paths)
         os.sync()
         machine.touch_free_memory(self.directory, self.data + 256 * MIB)
 

@@ -30,7 +30,7 @@ def save(run, mode, program):
     metrics["image"] = os.stat(path).st_blocks * 512
     if program == "Berth" and run.is_last_round:
         verify_image(run, path, mode, f"{PART}: {mode.name}")
-    run.settle(path)
+    run.remove(path)
     return metrics
 
 
