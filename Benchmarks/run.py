@@ -80,7 +80,7 @@ class Run:
     def attempt(self, part, case, who, action):
         """Adds what the action measured. What fails once is not tried again, and the reason is kept."""
         word = self.options.case
-        if (part, case, who) in self.results.reasons or (word and word not in f"{part} {case}"):
+        if (part, case, who) in self.results.reasons or (word and word not in f"{part}: {case}"):
             return
         now = time.monotonic() - self.began
         title = f"{now:5.0f} s  round {self.round + 1}  {part}: {case}: {who}"

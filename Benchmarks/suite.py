@@ -74,6 +74,8 @@ def measure(options, output):
     finally:
         run.close_all()
         shutil.rmtree(directory, ignore_errors=True)
+    if not run.results.order:
+        raise SystemExit(f"no case of {', '.join(options.only)} contains '{options.case}'")
     return run.results, about
 
 
