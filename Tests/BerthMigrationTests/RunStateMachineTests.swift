@@ -214,4 +214,26 @@ import Testing
         reset.reset()
         #expect(reset.restoreAfterMigration() == true)
     }
+
+    @Test(arguments: [RunState.running, .suspended, .paused, .prelaunch, .postmigrate])
+    func `a guest whose memory is damaged stops for good`(_ state: RunState) throws {
+        var machine = try Self.machine(in: state)
+        let wasLive = machine.isLive
+        #expect(machine.breakDown() == wasLive)
+        guard state != .postmigrate else {
+            // What is damaged is no longer the guest.
+            #expect(machine.state == .postmigrate)
+            return
+        }
+        #expect(machine.state == .internalError)
+        #expect(throws: MigrationError.self) { _ = try machine.resume() }
+    }
+
+    @Test func `a guest that breaks down during the switchover doesn't come back`() throws {
+        var machine = try Self.machine(in: .finishMigrate)
+        #expect(machine.breakDown() == false)
+        #expect(machine.state == .finishMigrate)
+        #expect(machine.restoreAfterMigration() == false)
+        #expect(machine.state == .internalError)
+    }
 }

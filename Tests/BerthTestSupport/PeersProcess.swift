@@ -105,17 +105,23 @@ public final class PeersProcess {
 
     /// Bytes of memory that are resident now, from /proc; `nil` once the process has ended.
     public var residentByteCount: Int? {
-        statusLine("VmRSS:")
+        line("status", "VmRSS:")
+    }
+
+    /// Bytes of resident memory, of which a page that several processes have counts for each by its
+    /// share; `nil` once the process has ended.
+    public var proportionalByteCount: Int? {
+        line("smaps_rollup", "Pss:")
     }
 
     /// The most bytes that were resident at any time so far; `nil` once the process has ended.
     public var peakResidentByteCount: Int? {
-        statusLine("VmHWM:")
+        line("status", "VmHWM:")
     }
 
-    private func statusLine(_ key: String) -> Int? {
+    private func line(_ file: String, _ key: String) -> Int? {
         // /proc files have no size, so they are read to their end and not by it.
-        guard let stream = fopen("/proc/\(identifier)/status", "r") else { return nil }
+        guard let stream = fopen("/proc/\(identifier)/\(file)", "r") else { return nil }
         defer { fclose(stream) }
         var line = [CChar](repeating: 0, count: 256)
         while fgets(&line, CInt(line.count), stream) != nil {
