@@ -1,4 +1,5 @@
 import BerthSystem
+import BerthTestSupport
 import BerthTransport
 import Glibc
 import Testing
@@ -268,31 +269,5 @@ struct FileTransportTests {
         expected.replaceSubrange(8192..<12288, with: repeatElement(9, count: 4096))
         expected.replaceSubrange(((1 << 20) - 2048)..., with: repeatElement(9, count: 2048))
         #expect(try incoming("file:\(device.path)").readToEnd() == expected)
-    }
-}
-
-/// A block device backed by a file, for as long as the object lives.
-final class LoopDevice {
-    static var isAvailable: Bool {
-        geteuid() == 0 && access("/dev/loop-control", R_OK) == 0
-            && access("/sbin/losetup", X_OK) == 0
-    }
-
-    let path: String
-
-    init(_ file: String) throws {
-        path = try Self.run("losetup --find --show \(file)")
-    }
-
-    deinit { _ = try? Self.run("losetup --detach \(path)") }
-
-    private static func run(_ command: String) throws -> String {
-        let channel = try IncomingTransport(
-            address: .exec(["/bin/sh", "-c", "PATH=$PATH:/sbin:/usr/sbin; \(command)"]),
-            resources: TransportResources()
-        ).accept()
-        let text = String(decoding: try channel.readToEnd(), as: UTF8.self)
-        try channel.close()
-        return String(text.prefix { $0 != "\n" })
     }
 }
