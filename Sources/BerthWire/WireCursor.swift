@@ -191,6 +191,9 @@ extension WireCursor {
                 found: hexadecimal(bytes[index])
             )
         }
-        return String(decoding: try self.bytes(byteCount, bytes, field), as: UTF8.self)
+        let text = bytes.extracting(offset..<(offset &+ byteCount))
+        offset &+= byteCount
+        // Printable ASCII is valid UTF-8. Up to 15 bytes of it need no memory.
+        return String(copying: unsafe UTF8Span(unchecked: text, isKnownASCII: true))
     }
 }

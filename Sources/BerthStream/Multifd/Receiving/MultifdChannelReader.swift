@@ -29,6 +29,7 @@ final class MultifdChannelReader {
     /// Where in the channel the header that is worked on begins, for messages.
     private var position = UInt64(MultifdInitialPacket.byteCount)
     private var hasUnsynchronizedPages = false
+    private var target: MultifdReceiver.Target?
 
     /// What the packet's pages are for.
     let packet = MultifdPacketPages()
@@ -50,7 +51,8 @@ final class MultifdChannelReader {
         do throws(StreamError) {
             while let header = try nextHeader() {
                 if header.normalCount + header.zeroCount > 0 {
-                    guard let target = receiver.waitForTarget() else { break }
+                    guard let target = target ?? receiver.waitForTarget() else { break }
+                    self.target = target
                     hasUnsynchronizedPages = true
                     try take(header, target)
                 }
