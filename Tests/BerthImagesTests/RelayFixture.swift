@@ -62,6 +62,19 @@ struct RelayGuest {
         let output = StreamOutput(channel, position: channel.position ?? 0)
         let writer: any GuestWriter =
             format == .sequential ? SequentialWriter(output) : MappedWriter(output)
+        try save(
+            with: writer,
+            opensReturnPath: opensReturnPath,
+            hasEarlySections: hasEarlySections
+        )
+    }
+
+    /// The same with any writer.
+    func save(
+        with writer: any GuestWriter,
+        opensReturnPath: Bool = false,
+        hasEarlySections: Bool = false
+    ) throws {
         try writer.begin(
             StreamPlan(
                 configuration: ConfigurationSection(machineName: "pc-q35-10.0"),
@@ -77,7 +90,7 @@ struct RelayGuest {
                 fill(0, page, version: page % 2 == 0 ? 0 : 3)
             }
         }
-        try iterate(writer)
+        try iterate(writer, isSecondPass: true)
         try writer.beginCompletion(announced: true)
         var state = DeviceState.fresh(runState: "running", machineName: "pc-q35-10.0")
         if hasEarlySections {
@@ -89,8 +102,9 @@ struct RelayGuest {
         )
     }
 
-    private func iterate(_ writer: any GuestWriter) throws {
+    private func iterate(_ writer: any GuestWriter, isSecondPass: Bool = false) throws {
         try writer.beginIteration()
+        if isSecondPass { try writer.endPass() }
         let scanner = GuestScanner(detectsZeroPages: true)
         for (index, block) in blocks.enumerated() {
             var dirty = PageBitmap(pageCount: block.pageCount, repeating: true)
