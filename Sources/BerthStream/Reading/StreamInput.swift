@@ -18,6 +18,11 @@ public final class StreamInput {
     /// 2 MiB: 511 page records a read, past which reading in larger parts gains nothing.
     static let readByteCount = 2 << 20
 
+    /// 64 KiB: all of an image's stream before its pages, which are elsewhere.
+    private static let firstReadByteCount = 64 << 10
+    /// The most to read next: twice as much each time.
+    private var nextReadByteCount = StreamInput.firstReadByteCount
+
     private var storage: UnsafeMutableRawBufferPointer
     private var head = 0
     private var tail = 0
@@ -81,7 +86,10 @@ public final class StreamInput {
     public func fetch(_ byteCount: Int) throws(StreamError) -> Bool {
         while available < byteCount {
             makeRoom(for: byteCount)
-            let space = unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail...])
+            let limit = max(nextReadByteCount, byteCount - available)
+            let end = unsafe min(storage.count, tail + limit)
+            let space = unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail..<end])
+            nextReadByteCount = min(nextReadByteCount * 2, Self.readByteCount)
             let count: Int
             do {
                 count = unsafe try channel.read(into: space)

@@ -49,10 +49,6 @@ extension StreamReader {
     func loadMappedBlocks() throws(StreamError) {
         let headers = unloadedHeaders
         unloadedHeaders = []
-        guard !headers.isEmpty else { return }
-        if !pageChannels.isEmpty {
-            pageThreads = try FileThreads(pageChannels, .fromFile)
-        }
         defer {
             pageThreads?.end()
             pageThreads = nil
@@ -72,6 +68,9 @@ extension StreamReader {
             progress.zeroPageCount += UInt64(present.pageCount - present.count)
             try receiver.progressed(progress)
             return
+        }
+        if pageThreads == nil, !pageChannels.isEmpty {
+            pageThreads = try FileThreads(pageChannels, .fromFile)
         }
         var page = 0
         while page < present.pageCount {
