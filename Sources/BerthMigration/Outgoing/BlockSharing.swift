@@ -28,6 +28,8 @@ final class BlockSharing {
 
     /// 16 MiB: what is shared again if a page in it was written.
     private static let stepPageCount = 4096
+    /// How often to try to come below the downtime limit; a guest may write faster than its disk.
+    private static let preparationLimit = 5
 
     /// Finds out which blocks can be shared, by trying, and has writes to them noted from now on.
     ///
@@ -78,9 +80,15 @@ final class BlockSharing {
         blocks.values.contains { $0.ram === block }
     }
 
-    /// Gets most of the work done while the guest runs.
+    /// Gets most of the work done while the guest runs: what is left for `complete` takes about as
+    /// long as the last time here.
     func prepare() throws(StreamError) {
-        if transfer.orders.isGuestLive { try share() }
+        for _ in 0..<Self.preparationLimit where transfer.orders.isGuestLive {
+            let start = ContinuousClock.now
+            try share()
+            let allowed = Duration.milliseconds(transfer.orders.limits.downtime)
+            if start.duration(to: .now) < allowed { return }
+        }
     }
 
     /// Shares the blocks as they are now; the guest is stopped.
