@@ -1,6 +1,5 @@
 import BerthSystem
 import BerthTransport
-import Synchronization
 
 /// Threads that move pieces of memory to or from their places in a file, while their owner looks
 /// for more.
@@ -65,7 +64,7 @@ final class FileThreads {
             do throws(StreamError) {
                 try move(piece, channel, direction)
             } catch {
-                failure.note(error)
+                _ = failure.note(error)
                 queue.close(discardsRest: true)
             }
             queue.done()
@@ -114,21 +113,6 @@ final class FileThreads {
         queue.close(discardsRest: true)
         for thread in threads { thread.join() }
         threads = []
-    }
-}
-
-/// The first of the failures of several threads: the cause of those that follow.
-final class FirstFailure: Sendable {
-    private let error = Mutex<StreamError?>(nil)
-
-    /// Keeps a failure if it is the first.
-    func note(_ failure: StreamError) {
-        error.withLock { $0 = $0 ?? failure }
-    }
-
-    /// Throws the failure, if there was one.
-    func check() throws(StreamError) {
-        if let error = error.withLock({ $0 }) { throw error }
     }
 }
 

@@ -84,7 +84,8 @@ enum FileTransport {
             throw TransportError(
                 "open again",
                 address.description,
-                reason: "'\(address.transportName)' isn't a file"
+                reason: "'\(address.transportName)' can't be opened a second time",
+                hint: "use file:PATH"
             )
         }
         var request = Request(address: address, path: path, offset: offset, direction: direction)

@@ -23,7 +23,7 @@ final class MultifdSendChannels: Sendable {
     private let empty: BoundedQueue<Int>
     private let full: BoundedQueue<Int>
     private let threads = Mutex<[NamedThread]>([])
-    private let firstError = Mutex<StreamError?>(nil)
+    private let firstFailure = FirstFailure()
     private let packetCount = Atomic<UInt64>(0)
     /// Raised when the threads are to end.
     private let isEnding: WakeEvent
@@ -144,7 +144,7 @@ final class MultifdSendChannels: Sendable {
         _ channel: MultifdSendChannel,
         _ body: () throws(StreamError) -> Void
     ) throws(StreamError) {
-        if let error = firstError.withLock({ $0 }) { throw error }
+        try firstFailure.check()
         do {
             try body()
         } catch {
@@ -162,21 +162,18 @@ final class MultifdSendChannels: Sendable {
             "multifd channel \(channel.id): \(error.message)",
             hint: error.hint
         )
-        let first = firstError.withLock { first in
-            first = first ?? error
-            return first ?? error
-        }
+        let first = firstFailure.note(error)
         abort()
         close()
         return first
     }
 
     private var failure: StreamError {
-        firstError.withLock { $0 } ?? StreamError(.aborted, "the multifd channels were closed")
+        firstFailure.error ?? StreamError(.aborted, "the multifd channels were closed")
     }
 
     /// The error of a channel, if one has failed.
-    var error: StreamError? { firstError.withLock { $0 } }
+    var error: StreamError? { firstFailure.error }
 
     private func abort() {
         for channel in unsafe channels { channel.channel.abort() }
