@@ -27,12 +27,11 @@ struct MultifdReceiving {
         let receiving = try RelayThread {
             try ImageReceiver(path: path, format: format).receive(from: uri)
         }
-        while access(directory.file("socket"), F_OK) != 0 { usleep(1000) }
         let source = try OutgoingTransport(
             address: MigrationAddress(uri: uri),
             resources: TransportResources()
         )
-        let main = try source.connect()
+        let main = connected(source)
         let channels = try (0..<channelCount).map { _ in try source.connect() }
         let output = StreamOutput(main)
         let writer = MultifdWriter(output, channels: channels, options: options)
@@ -80,12 +79,11 @@ struct MultifdReceiving {
         let receiving = try RelayThread {
             try ImageReceiver(path: path).receive(from: uri)
         }
-        while access(directory.file("socket"), F_OK) != 0 { usleep(1000) }
         let source = try OutgoingTransport(
             address: MigrationAddress(uri: uri),
             resources: TransportResources()
         )
-        let main = try source.connect()
+        let main = connected(source)
         let channel = try source.connect()
         // Two ids for one channel: the second is missing.
         var initial: [UInt8] = []
@@ -100,5 +98,13 @@ struct MultifdReceiving {
         )
         #expect(try answers(on: main).contains(.shut(1)))
         #expect(access(path, F_OK) != 0)
+    }
+
+    /// Connects as soon as somebody listens.
+    private func connected(_ source: OutgoingTransport) -> Channel {
+        while true {
+            if let channel = try? source.connect() { return channel }
+            usleep(1000)
+        }
     }
 }

@@ -157,7 +157,10 @@ extension Interop {
         private func isListening(_ address: String) throws -> Bool {
             let parts = address.split(separator: ":", maxSplits: 1)
             if parts[0] == "unix" {
-                return FileManager.default.fileExists(atPath: String(parts[1]))
+                // The file is there a moment before anybody listens; flag 00010000 is a listener's.
+                return try String(contentsOfFile: "/proc/net/unix", encoding: .utf8)
+                    .split(separator: "\n")
+                    .contains { $0.contains(" 00010000 ") && $0.hasSuffix(" \(parts[1])") }
             }
             let port = try #require(address.split(separator: ":").last.flatMap { UInt16($0) })
             let hexadecimal = String(port, radix: 16, uppercase: true)
