@@ -12,7 +12,8 @@ struct ReceiveCommand: ParsableCommand {
                 migrate "exec:berth receive vm.img"
 
             replaces exec:cat > vm.img: the image is bounded, sparse and seekable. With -l it comes
-            over a socket. The source is told of success only when the image is safely on disk.
+            over a socket, and over as many multifd channels as the source has. The source is told
+            of success only when the image is safely on disk.
             """
     )
 
