@@ -14,11 +14,16 @@ extension OwnedDescriptor {
         try SystemCall.check("lock", name) { berth_lock_file_for_reading(raw) }
     }
 
-    /// Tells others who ask that the file is being written; only one open file holds this lock.
+    /// Tells others who ask that the file is being written from `offset` on.
     ///
-    /// - Throws: `SystemCallError` for `lock`: `EAGAIN` while somebody else holds a lock.
-    public func lockForWriting(name: String) throws(SystemCallError) {
-        try SystemCall.check("lock", name) { berth_lock_file_for_writing(raw) }
+    /// Others may write elsewhere: a device can hold several images. Nobody can hold
+    /// `lockForReading` meanwhile.
+    ///
+    /// - Throws: `SystemCallError` for `lock`: `EAGAIN` while somebody holds `lockForReading`, or
+    ///   this one for the same offset.
+    public func lockForWriting(from offset: UInt64 = 0, name: String) throws(SystemCallError) {
+        let place = Int64(clamping: offset)
+        try SystemCall.check("lock", name) { berth_lock_file_for_writing(raw, place) }
     }
 
     /// Gives a lock back, while the file stays open.

@@ -4,12 +4,12 @@ internal import Glibc
 // A file behind a channel, for what isn't reading or writing.
 
 extension Channel {
-    /// Another descriptor for the open file behind the channel.
+    /// The file behind the channel, opened once more for reading: with locks of its own.
     ///
     /// - Throws: `TransportError`.
-    public func duplicateDescriptor() throws(TransportError) -> OwnedDescriptor {
+    public func openAgain() throws(TransportError) -> OwnedDescriptor {
         do {
-            return try OwnedDescriptor.duplicate(of: raw)
+            return try OwnedDescriptor.open("/proc/self/fd/\(raw)", O_RDONLY)
         } catch {
             throw TransportError("use", name, cause: error)
         }

@@ -34,6 +34,10 @@ enum DescriptorTransport {
             if let seekingCapability, let obstacle = try SeekObstacle.of(descriptor) {
                 throw SeekObstacle.error(obstacle, seekingCapability, name)
             }
+            if direction == .outgoing {
+                // Somebody else may have the same open file.
+                try ImageLock.takeForWriting(descriptor, from: 0, name, isOwn: false)
+            }
         } catch let error as SystemCallError {
             throw TransportError("use", name, cause: error)
         } catch let error as TransportError {

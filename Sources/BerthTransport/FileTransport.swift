@@ -48,7 +48,13 @@ enum FileTransport {
         }
         try check(status, descriptor, request)
         if request.direction == .outgoing, !request.isAdditional {
-            try lock(descriptor, request)
+            try ImageLock.takeForWriting(
+                descriptor,
+                from: request.offset,
+                request.name,
+                // A descriptor of a set isn't closed with the channel.
+                isOwn: (try? request.address.fdSetID()) ?? nil == nil
+            )
         }
         do {
             // Not for a file that is as long already: ext4 writes one that was cut to nothing out
@@ -151,32 +157,6 @@ enum FileTransport {
                 request.name,
                 reason: "a \(status.kind.rawValue) has no offset \(request.offset)"
             )
-        }
-    }
-
-    /// Makes sure that nobody's memory lies on what is about to be replaced.
-    ///
-    /// The lock stays until the file is closed. A descriptor of a set isn't closed with the channel.
-    private static func lock(
-        _ descriptor: borrowing OwnedDescriptor,
-        _ request: Request
-    ) throws(TransportError) {
-        do {
-            try descriptor.lockForWriting(name: request.path)
-        } catch {
-            // Not every file system has locks.
-            guard error.errno == .resourceTemporarilyUnavailable || error.errno == .permissionDenied
-            else { return }
-            throw TransportError(
-                "open",
-                request.name,
-                reason: "a guest's memory lies on it (x-mapped-ram-restore=map), or it is being "
-                    + "written",
-                hint: "save elsewhere, or wait until that guest has ended"
-            )
-        }
-        if (try? request.address.fdSetID()) ?? nil != nil {
-            OwnedDescriptor.unlock(descriptor.raw)
         }
     }
 

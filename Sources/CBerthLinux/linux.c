@@ -189,16 +189,23 @@ int64_t berth_hugetlb_page_size(int fd) {
     return status.f_type == HUGETLBFS_MAGIC ? status.f_bsize : 0;
 }
 
-static int set_lock(int fd, short type) {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+static int set_lock(int fd, short type, off_t start, off_t count) {
+    struct flock lock = {
+        .l_type = type,
+        .l_whence = SEEK_SET,
+        .l_start = start,
+        .l_len = count,
+    };
     return fcntl(fd, F_OFD_SETLK, &lock);
 }
 
-int berth_lock_file_for_reading(int fd) { return set_lock(fd, F_RDLCK); }
+int berth_lock_file_for_reading(int fd) { return set_lock(fd, F_RDLCK, 0, 0); }
 
-int berth_lock_file_for_writing(int fd) { return set_lock(fd, F_WRLCK); }
+int berth_lock_file_for_writing(int fd, int64_t offset) {
+    return set_lock(fd, F_WRLCK, offset, 1);
+}
 
-int berth_unlock_file(int fd) { return set_lock(fd, F_UNLCK); }
+int berth_unlock_file(int fd) { return set_lock(fd, F_UNLCK, 0, 0); }
 
 int berth_clone_range(int target, uint64_t place, int source, uint64_t offset, uint64_t count) {
     struct file_clone_range range = {

@@ -100,6 +100,41 @@ struct ImageRestoreTests {
         #expect(second.digest == digest)
     }
 
+    @Test func `not even through a descriptor that both have`() async throws {
+        let digest = try await save()
+        let raw = try OwnedDescriptor.open(path, O_RDWR)
+        let names = TransportResources(
+            look: { _ in nil },
+            take: { _ in try? raw.duplicate() }
+        )
+        let target = try await makeTarget()
+        try await target.receive(from: "fd:image", resources: names)
+        #expect(await target.eventsToTheEnd().last == "M completed")
+        #expect(target.block.liesOnImage)
+        #expect(lseek(raw.raw, 0, CInt(SEEK_SET)) == 0)
+        await #expect(throws: MigrationError.self) {
+            try await target.migrate(to: "fd:image", resources: names)
+        }
+        #expect(target.digest == digest)
+    }
+
+    @Test func `saves to other offsets of a file, or to a device of all, aren't in the way`()
+        async throws
+    {
+        let first = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT, mode: 0o600)
+        try first.lockForWriting(from: 0, name: path)
+        let second = try OwnedDescriptor.open(path, O_WRONLY)
+        try second.lockForWriting(from: 1 << 20, name: path)
+        #expect(throws: SystemCallError.self) {
+            try OwnedDescriptor.open(path, O_WRONLY).lockForWriting(from: 0, name: path)
+        }
+        let null = try OwnedDescriptor.open("/dev/null", O_WRONLY)
+        try null.lockForWriting(name: "/dev/null")
+        let source = try await MigrationEndpoint()
+        try await source.migrate(to: "file:/dev/null")
+        #expect(await source.eventsToTheEnd() == quietSave)
+    }
+
     @Test func `a change of the image stops the guest and is told`() async throws {
         _ = try await save()
         let target = try await makeTarget()

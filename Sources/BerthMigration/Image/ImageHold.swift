@@ -18,7 +18,7 @@ final class ImageHold: Sendable {
     /// - Throws: `StreamError` if it is being written, or can't be locked or watched.
     init(_ channel: Channel) throws(StreamError) {
         do throws(TransportError) {
-            let file = try channel.duplicateDescriptor()
+            let file = try channel.openAgain()
             do throws(SystemCallError) {
                 stop = try WakeEvent()
                 watch = try FileWatch(of: file, name: channel.name)

@@ -80,10 +80,10 @@ int berth_block_device_size(int fd, uint64_t *byte_count);
 // The size of the pages of a hugetlbfs file or hugetlb memfd; 0 for any other file.
 int64_t berth_hugetlb_page_size(int fd);
 
-// Locks of the open file (F_OFD_SETLK) on all of it, at once or not at all; for reading others may
-// hold one, too.
+// Locks of the open file (F_OFD_SETLK), at once or not at all: for reading on all of it, which others
+// may hold, too; for writing on the byte at `offset`.
 int berth_lock_file_for_reading(int fd);
-int berth_lock_file_for_writing(int fd);
+int berth_lock_file_for_writing(int fd, int64_t offset);
 int berth_unlock_file(int fd);
 // Shares the blocks of a part of one file with another on the same file system (FICLONERANGE).
 int berth_clone_range(int target, uint64_t place, int source, uint64_t offset, uint64_t count);
