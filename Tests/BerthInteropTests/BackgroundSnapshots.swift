@@ -19,22 +19,31 @@ extension Interop {
             )
         }
 
-        private static let cases: [(PeerWorkload.Pattern, PeerMemoryKind, mapped: Bool)] = [
-            (.increment, .anonymous, false), (.increment, .anonymous, true),
-            (.sequential, .memfd, false), (.sequential, .memfd, true),
+        /// How a snapshot is written.
+        enum Layout: String {
+            case sequential, mapped
+            case direct = "mapped, direct-io"
+        }
+
+        private static let cases: [(PeerWorkload.Pattern, PeerMemoryKind, Layout)] = [
+            (.increment, .anonymous, .sequential), (.increment, .anonymous, .mapped),
+            (.increment, .anonymous, .direct), (.sequential, .memfd, .sequential),
+            (.sequential, .memfd, .mapped),
         ]
 
         @Test(.timeLimit(.minutes(2)), arguments: cases)
         func `the image is the memory of one instant`(
             pattern: PeerWorkload.Pattern,
             memory: PeerMemoryKind,
-            mapped: Bool
+            layout: Layout
         ) throws {
+            let mapped = layout != .sequential
             let busy = try busyGuest(pattern, memory: memory)
             let image = busy.directory.file("image")
             let source = try busy.start()
             try source.setCapability("background-snapshot", true)
             try source.setCapability("mapped-ram", mapped)
+            try source.setParameter("direct-io", .bool(layout == .direct))
             source.monitor.dropEvents()
             let before = try source.workload().writes
             try source.startMigration(to: "file:\(image)")
