@@ -16,6 +16,7 @@ import traceback
 import benchmarks
 import clients
 import console
+import images
 import migration
 import workloads
 
@@ -44,7 +45,7 @@ def scenarios():
             title = f"{one}: {function.__name__}"
             both = one in found and "berth" in found
             yield title, both and (lambda f=function, c=one: f(found[c]))
-    for function in workloads.SCENARIOS:
+    for function in workloads.SCENARIOS + images.SCENARIOS:
         title = f"berth: {function.__name__}"
         yield title, "berth" in found and (lambda f=function: f(found["berth"]))
     for function in benchmarks.SCENARIOS:
