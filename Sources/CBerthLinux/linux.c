@@ -9,6 +9,7 @@
 #include <linux/userfaultfd.h>
 #include <linux/vm_sockets.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -267,6 +268,23 @@ int berth_thread_set_slice(uint64_t nanoseconds) {
 
 int berth_thread_set_name(pthread_t thread, const char *name) {
     return pthread_setname_np(thread, name);
+}
+
+int berth_thread_get_cpus(unsigned long *mask, size_t byte_count) {
+    return sched_getaffinity(0, byte_count, (cpu_set_t *)mask);
+}
+
+int berth_thread_set_cpus(const unsigned long *mask, size_t byte_count) {
+    return sched_setaffinity(0, byte_count, (const cpu_set_t *)mask);
+}
+
+int berth_page_node(uintptr_t address) {
+    void *page = (void *)address;
+    int node = -1;
+    // Without a list of nodes to move to, it only tells where the page is.
+    if (syscall(SYS_move_pages, 0, 1UL, &page, NULL, &node, 0) < 0)
+        return -1;
+    return node;
 }
 
 int berth_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest) {

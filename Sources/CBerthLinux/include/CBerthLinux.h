@@ -107,6 +107,12 @@ pid_t berth_fork(void);
 // Asks the scheduler for short turns of the calling thread, and so for turns soon after it wakes.
 int berth_thread_set_slice(uint64_t nanoseconds);
 int berth_thread_set_name(pthread_t thread, const char *name);
+// The CPUs that the calling thread may run on: bit n of the mask is CPU n, `byte_count` whole words.
+int berth_thread_get_cpus(unsigned long *mask, size_t byte_count);
+int berth_thread_set_cpus(const unsigned long *mask, size_t byte_count);
+// The NUMA node that has the page at an address; negative if no page is there. Unlike get_mempolicy
+// with MPOL_F_ADDR it doesn't bring the page in.
+int berth_page_node(uintptr_t address);
 int berth_spawn_close_from(posix_spawn_file_actions_t *actions, int lowest);
 
 // SCM_RIGHTS. `descriptors` has room for `capacity` (at most BERTH_MAX_DESCRIPTORS) numbers;
