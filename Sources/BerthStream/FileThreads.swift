@@ -60,7 +60,9 @@ final class FileThreads {
         _ direction: Direction,
         _ failure: FirstFailure
     ) {
+        var follower = NUMANodes.Follower()
         while let piece = queue.take() {
+            unsafe follower.follow(piece.base)
             do throws(StreamError) {
                 try move(piece, channel, direction)
             } catch {

@@ -1,3 +1,4 @@
+import BerthSystem
 import BerthWire
 import Glibc
 
@@ -21,6 +22,7 @@ extension MultifdChannelReader {
         )
         if header.normalCount > 0 {
             packet.findMemory(in: target.sink, block: block)
+            if let page = unsafe packet.pieces.first?.iov_base { unsafe follower.follow(page) }
             try readContent(header)
         }
         try packet.deliver(to: target.sink, block: block)

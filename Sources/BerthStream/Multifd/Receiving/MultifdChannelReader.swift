@@ -1,4 +1,5 @@
 import BerthMemory
+import BerthSystem
 import BerthTransport
 import BerthWire
 import Glibc
@@ -30,6 +31,8 @@ final class MultifdChannelReader {
     private var position = UInt64(MultifdInitialPacket.byteCount)
     private var hasUnsynchronizedPages = false
     private var target: MultifdReceiver.Target?
+    /// Has this thread run where the pages are.
+    var follower = NUMANodes.Follower()
 
     /// What the packet's pages are for.
     let packet = MultifdPacketPages()

@@ -1,6 +1,7 @@
 import BerthSystem
 import BerthTransport
 import BerthWire
+import Glibc
 import Synchronization
 
 /// The channels of a source and their threads.
@@ -80,8 +81,10 @@ final class MultifdSendChannels: Sendable {
     }
 
     private func run(_ channel: MultifdSendChannel) {
+        var follower = NUMANodes.Follower()
         while let index = full.take() {
             let packet = unsafe packets[index]
+            if let page = unsafe packet.pieces.first?.iov_base { unsafe follower.follow(page) }
             do throws(StreamError) {
                 try channel.send(packet, blockName: blockNames[packet.block])
             } catch {
