@@ -30,8 +30,9 @@ static void explain(int number, siginfo_t *info, void *context) {
         for (int i = 0; i < RANGE_COUNT; i++) {
             if (atomic_load(&ranges[i].state) != 2 || address - ranges[i].start >= ranges[i].count)
                 continue;
-            if (write(STDERR_FILENO, ranges[i].message, ranges[i].message_count) < 0)
-                _exit(1);
+            // What can't be written there can't be reported either.
+            ssize_t count = write(STDERR_FILENO, ranges[i].message, ranges[i].message_count);
+            (void)count;
             _exit(1);
         }
     }

@@ -28,11 +28,14 @@ public final class Endpoint: Sendable {
 
     /// Makes an endpoint from what its command line says; allocates the guest's memory.
     ///
+    /// - Parameter complain: tells whoever looks after the process what went wrong; nil writes to
+    ///   standard error.
     /// - Throws: `QMPError` that names what was wrong with memory, machine or workloads.
     public init(
         _ profile: EndpointProfile,
         fdSets: FDSets = FDSets(),
-        events: EventBroadcaster = EventBroadcaster()
+        events: EventBroadcaster = EventBroadcaster(),
+        complain: (@Sendable (String) -> Void)? = nil
     ) throws(QMPError) {
         let objects = MemoryObjects()
         let memory = try profile.makeMemory(objects)
@@ -56,7 +59,8 @@ public final class Endpoint: Sendable {
             activity: writers,
             environment: .init(
                 emit: { events.emit($0) },
-                exit: { exit.make(EndpointExit(status: $0, message: $1)) }
+                exit: { exit.make(EndpointExit(status: $0, message: $1)) },
+                complain: complain
             )
         )
     }

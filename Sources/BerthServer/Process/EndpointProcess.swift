@@ -81,8 +81,12 @@ public struct EndpointProcess {
         defer { pidFile?.remove() }
         let fdSets = FDSets()
         try addDescriptors(configuration, to: fdSets)
-        let endpoint = try Endpoint(EndpointProfile(configuration), fdSets: fdSets)
         let format = configuration.messageFormat
+        let endpoint = try Endpoint(
+            EndpointProfile(configuration),
+            fdSets: fdSets,
+            complain: { StandardError.write(format.line($0)) }
+        )
         let monitors = EndpointMonitors(of: endpoint) { StandardError.write(format.line($0)) }
         for monitor in configuration.monitors {
             let device = configuration.devices.first { $0.label == monitor.device.label }
