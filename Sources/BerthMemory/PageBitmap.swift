@@ -19,8 +19,20 @@ public struct PageBitmap: Sendable, Equatable {
     /// Missing bytes read as zero, bits past `pageCount` are ignored.
     public init(pageCount: Int, littleEndianBytes bytes: [UInt8]) {
         self.init(pageCount: pageCount)
-        for (index, byte) in bytes.prefix(words.count * 8).enumerated() {
-            words[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8)
+        // Whole words first: a byte at a time it would be the longest part of a load that maps.
+        let whole = min(words.count, bytes.count / 8)
+        unsafe bytes.withUnsafeBytes { bytes in
+            for index in 0..<whole {
+                words[index] = UInt64(
+                    littleEndian: unsafe bytes.loadUnaligned(
+                        fromByteOffset: index * 8,
+                        as: UInt64.self
+                    )
+                )
+            }
+        }
+        for index in whole * 8..<min(bytes.count, words.count * 8) {
+            words[index / 8] |= UInt64(bytes[index]) << UInt64(index % 8 * 8)
         }
         clearTail()
     }
