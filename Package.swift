@@ -83,7 +83,10 @@ let package = Package(
         ),
         library(
             "BerthMigration",
-            ["BerthStream", "BerthWire", "BerthMemory", "BerthTransport", "BerthSystem"]
+            [
+                "BerthQAPI", "BerthStream", "BerthWire", "BerthMemory", "BerthTransport",
+                "BerthSystem",
+            ]
         ),
         library(
             "BerthMonitor",

@@ -148,8 +148,10 @@ extension Interop {
 
         /// Waits until somebody listens, without connecting: that would be taken for a source.
         private func waitUntilListening(_ process: PeersProcess, _ address: String) throws {
+            let deadline = ContinuousClock.now + .seconds(60)
             while try !isListening(address) {
                 try #require(process.isRunning, "\(process.errorOutput)")
+                try #require(ContinuousClock.now < deadline, "nobody listens on \(address)")
                 usleep(1000)
             }
         }
@@ -158,7 +160,7 @@ extension Interop {
             let parts = address.split(separator: ":", maxSplits: 1)
             if parts[0] == "unix" {
                 // The file is there a moment before anybody listens; flag 00010000 is a listener's.
-                return try String(contentsOfFile: "/proc/net/unix", encoding: .utf8)
+                return try table("/proc/net/unix")
                     .split(separator: "\n")
                     .contains { $0.contains(" 00010000 ") && $0.hasSuffix(" \(parts[1])") }
             }
@@ -166,10 +168,16 @@ extension Interop {
             let hexadecimal = String(port, radix: 16, uppercase: true)
             let padded = String(repeating: "0", count: 4 - hexadecimal.count) + hexadecimal
             // State 0A is LISTEN.
-            return try String(contentsOfFile: "/proc/net/tcp", encoding: .utf8)
+            return try table("/proc/net/tcp")
                 .split(separator: "\n").contains {
                     $0.contains("0100007F:\(padded) 00000000:0000 0A")
                 }
+        }
+
+        /// All of one of the kernel's tables, which don't say how long they are.
+        private func table(_ path: String) throws -> String {
+            let file = try #require(FileHandle(forReadingAtPath: path))
+            return String(decoding: file.readDataToEndOfFile(), as: UTF8.self)
         }
     }
 }
