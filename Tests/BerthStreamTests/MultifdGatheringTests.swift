@@ -189,7 +189,7 @@ struct MultifdGatheringTests {
     @Test(arguments: [UInt8(2), 3, 255])
     func `an id that is too high`(_ id: UInt8) throws {
         let error = try refusal([Self.initial(0), Self.initial(id), Self.header], .exactly(2))
-        #expect(error.message.contains("has the id \(id), 2 channels are expected"))
+        #expect(error.message.contains("has the id \(id), 2 are expected"))
         let gap = try refusal([Self.initial(0), Self.initial(id), Self.header], .any)
         #expect(gap.message == "2 multifd channels came, their ids are 0, \(id)")
     }

@@ -128,8 +128,7 @@ struct ArrivedChannels {
         case .exactly(let count) where id >= count:
             throw StreamError(
                 .mismatch,
-                "a multifd channel has the id \(id), \(count) channels are expected here, with "
-                    + "ids from 0",
+                "a multifd channel has the id \(id), \(count) are expected here, with ids from 0",
                 hint: "set multifd-channels here to what it is on the source"
             )
         case .exactly, .any:
