@@ -1,5 +1,6 @@
 import BerthSystem
 import BerthTransport
+import Synchronization
 
 /// Threads that move pieces of memory to or from their places in a file, while their owner looks
 /// for more.
@@ -23,11 +24,17 @@ final class FileThreads {
         let place: UInt64
     }
 
+    /// Bytes that have been moved.
+    private final class Counter: Sendable {
+        let byteCount = Atomic<UInt64>(0)
+    }
+
     /// Enough that a thread that is done finds more to do; each piece is large.
     private static let pieceCountPerThread = 4
 
     private let queue: BoundedQueue<Piece>
     private let failure: FirstFailure
+    private let moved: Counter
     private var threads: [NamedThread] = []
 
     /// Starts one thread for each channel; a channel may be given several times.
@@ -38,11 +45,13 @@ final class FileThreads {
         let failure = FirstFailure()
         self.queue = queue
         self.failure = failure
+        let moved = Counter()
+        self.moved = moved
         for channel in channels {
             do {
                 threads.append(
                     try NamedThread.start(name: "berth-file") {
-                        Self.work(queue, channel, direction, failure)
+                        Self.work(queue, channel, direction, failure, moved)
                     }
                 )
             } catch {
@@ -58,13 +67,15 @@ final class FileThreads {
         _ queue: BoundedQueue<Piece>,
         _ channel: Channel,
         _ direction: Direction,
-        _ failure: FirstFailure
+        _ failure: FirstFailure,
+        _ moved: Counter
     ) {
         var follower = NUMANodes.Follower()
         while let piece = queue.take() {
             unsafe follower.follow(piece.base)
             do throws(StreamError) {
                 try move(piece, channel, direction)
+                moved.byteCount.add(UInt64(piece.byteCount), ordering: .relaxed)
             } catch {
                 _ = failure.note(error)
                 queue.close(discardsRest: true)
@@ -90,6 +101,9 @@ final class FileThreads {
             }
         }
     }
+
+    /// Bytes that have been moved; what only was handed over doesn't count.
+    var movedByteCount: UInt64 { moved.byteCount.load(ordering: .relaxed) }
 
     /// Hands a piece over; waits while the threads have enough to do.
     func move(

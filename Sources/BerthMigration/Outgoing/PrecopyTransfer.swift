@@ -132,6 +132,8 @@ final class PrecopyTransfer {
             return false
         }
         try closePart()
+        // What other threads still have to send would be sent while the guest is stopped.
+        try transfer.writer.settle()
         guard isMeasured || limits.downtime == 0 else {
             // Not a pass of its own if it leads to the end: then QEMU doesn't look either.
             let found = try pages.collect()

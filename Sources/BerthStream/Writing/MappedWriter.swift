@@ -38,7 +38,9 @@ public final class MappedWriter: GuestWriter {
     )
 
     /// See `GuestWriter`.
-    public var pageByteCount: UInt64 = 0
+    public var pageByteCount: UInt64 { ownByteCount + (writers?.movedByteCount ?? 0) }
+    /// Those of them that the caller's thread wrote.
+    private var ownByteCount: UInt64 = 0
 
     /// Makes a writer; nothing is written before `begin`.
     ///
@@ -163,7 +165,6 @@ public final class MappedWriter: GuestWriter {
 
     /// Writes the run at its place.
     public func write(_ run: DataRun) throws(StreamError) {
-        pageByteCount += UInt64(run.byteCount)
         mark(run.block, run.offset, run.byteCount, present: true)
         if writers != nil, unsafe run.pieces.count == 1, let base = unsafe run.pieces[0].iov_base {
             let next = unsafe PageExtent(run, base)
@@ -183,6 +184,7 @@ public final class MappedWriter: GuestWriter {
         } catch {
             throw StreamError(error)
         }
+        ownByteCount += UInt64(run.byteCount)
     }
 
     /// Writes nothing: the bitmap alone makes a page zero.
@@ -230,7 +232,7 @@ public final class MappedWriter: GuestWriter {
         }
         unsafe try delta.apply(to: scratch)
         unsafe try put(UnsafeRawBufferPointer(scratch), at: place)
-        pageByteCount += UInt64(targetPageByteCount)
+        ownByteCount += UInt64(targetPageByteCount)
         mark(delta.block, delta.offset, targetPageByteCount, present: true)
     }
 
