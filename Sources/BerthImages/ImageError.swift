@@ -9,16 +9,19 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
     public let description: String
     /// What to do about it, if that isn't obvious.
     public let hint: String?
+    /// Where in the file it was noticed, or in the stream if that is compressed; nil if nowhere.
+    public let offset: UInt64?
 
     /// Makes an error; see the members.
-    public init(_ description: String, hint: String? = nil) {
+    public init(_ description: String, hint: String? = nil, offset: UInt64? = nil) {
         self.description = description
         self.hint = hint
+        self.offset = offset
     }
 
     /// The failure of a stream during `attempt`.
     public init(_ error: StreamError, during attempt: String) {
-        self.init("\(attempt): \(error)", hint: error.hint)
+        self.init("\(attempt): \(error)", hint: error.hint, offset: error.offset)
     }
 
     /// The failure of a transport.

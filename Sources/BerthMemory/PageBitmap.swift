@@ -121,6 +121,15 @@ public struct PageBitmap: Sendable, Equatable {
         return fresh.nonzeroBitCount
     }
 
+    /// The bits that are set here and clear in `other`, a bitmap of as many pages.
+    public func subtracting(_ other: PageBitmap) -> PageBitmap {
+        var result = self
+        for index in 0..<min(words.count, other.words.count) {
+            result.words[index] &= ~other.words[index]
+        }
+        return result
+    }
+
     /// The first run of pages at or after `page` whose bits equal `value`.
     ///
     /// O(words between `page` and the run's end).

@@ -32,7 +32,7 @@ public final class ChildProcess: Sendable {
         self.ended = ended
     }
 
-    /// Which of the child's standard streams is a pipe of ours; the other one is `/dev/null`.
+    /// Which of the child's standard streams is a pipe of ours.
     public enum PipedStream: Sendable {
         /// What we write is the child's standard input.
         case standardInput
@@ -64,11 +64,14 @@ public final class ChildProcess: Sendable {
     /// - Parameters:
     ///   - arguments: the program's path (it isn't searched for) and its arguments.
     ///   - stream: the stream that is a pipe.
+    ///   - file: descriptor of an open file for the child's other standard stream, from where it stands;
+    ///     `/dev/null` if nil.
     /// - Throws: `SystemCallError` for `pipe2`, `open` or `posix_spawn`; `ENOENT` if there is no
     ///   such program, `EINVAL` if `arguments` is empty.
     public static func start(
         _ arguments: [String],
-        piping stream: PipedStream
+        piping stream: PipedStream,
+        file: CInt? = nil
     ) throws(SystemCallError) -> Started {
         guard let program = arguments.first else {
             throw SystemCall.failure("posix_spawn", "", EINVAL)
@@ -80,11 +83,12 @@ public final class ChildProcess: Sendable {
         let readEnd = pipe.first.raw
         let writeEnd = pipe.second.raw
         let isInput = stream == .standardInput
+        let other = file ?? null.raw
         let processID = try spawn(
             program,
             arguments,
-            input: isInput ? readEnd : null.raw,
-            output: isInput ? null.raw : writeEnd
+            input: isInput ? readEnd : other,
+            output: isInput ? other : writeEnd
         )
         let child = ChildProcess(processID: processID, ended: ended)
         do {

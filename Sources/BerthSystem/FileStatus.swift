@@ -18,6 +18,8 @@ public struct FileStatus: Sendable, Equatable {
     public let kind: Kind
     /// Bytes in a regular file or on a block device; 0 for all else.
     public let byteCount: UInt64
+    /// Bytes that the file takes of its file system: less than its size where it has holes.
+    public let allocatedByteCount: UInt64
     /// Number of the device that holds the file; with `inode` its identity.
     public let device: UInt64
     /// Number of the file on its device.
@@ -60,6 +62,9 @@ public struct FileStatus: Sendable, Equatable {
         ]
         kind = kinds[buffer.st_mode & S_IFMT] ?? .other
         self.byteCount = kind == .regularFile || kind == .blockDevice ? byteCount : 0
+        allocatedByteCount =
+            UInt64(clamping: buffer.st_blocks).multipliedReportingOverflow(by: 512)
+            .partialValue
         device = UInt64(buffer.st_dev)
         inode = UInt64(buffer.st_ino)
     }

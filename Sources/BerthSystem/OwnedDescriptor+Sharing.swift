@@ -78,4 +78,23 @@ extension OwnedDescriptor {
         if code == ENXIO { return nil }
         throw SystemCall.failure("lseek", name, code)
     }
+
+    /// The next bytes of a file that aren't in a hole; the file's position moves.
+    ///
+    /// Where the file system can't tell, all bytes are.
+    ///
+    /// - Returns: the first range that ends behind `offset`, from `offset` on; nil if there is none
+    ///   up to the end of the file.
+    /// - Throws: `SystemCallError` for `lseek`.
+    public static func data(
+        of raw: CInt,
+        from offset: UInt64,
+        name: String
+    ) throws(SystemCallError) -> Range<UInt64>? {
+        guard let first = try firstData(of: raw, from: offset, name: name),
+            let place = off_t(exactly: first)
+        else { return nil }
+        let end = try SystemCall.check("lseek", name) { lseek(raw, place, berth_SEEK_HOLE) }
+        return first..<UInt64(max(end, place))
+    }
 }

@@ -10,6 +10,9 @@ struct DeviceStateCollector {
     var hasFooters: Bool?
     /// What was collected.
     private(set) var state = DeviceState(final: DeviceSectionRun(), description: nil)
+    /// Where the headers of the kept sections are in the stream, in their order.
+    private(set) var earlyOffsets: [UInt64] = []
+    private(set) var finalOffsets: [UInt64] = []
     private var ledger = SectionLedger()
     private var earlyByteCountTaken = 0
 
@@ -71,6 +74,7 @@ struct DeviceStateCollector {
                 try obey(command)
             case .nativeSection(let index):
                 try keep(scanner.sections, input, in: \.early, judge)
+                earlyOffsets += scanner.sections.map { input.position + UInt64($0.start) }
                 ledger = scanner.ledger
                 input.consume(index)
                 return .element
@@ -80,6 +84,7 @@ struct DeviceStateCollector {
                     continue
                 }
                 try keep(end.sections, input, in: \.final, judge)
+                finalOffsets = end.sections.map { input.position + UInt64($0.start) }
                 state.hasFooters = hasFooters ?? true
                 if let range = end.description {
                     state.description = unsafe Array(input.unread[range])

@@ -55,6 +55,7 @@ public final class StreamReader {
 
     private(set) var ramSectionID: UInt32?
     private var sawSwitchoverStart = false
+    private var places = StreamPlaces()
     private var hasReturnPath = false
 
     /// Makes a reader of a stream that begins at the input's position.
@@ -103,6 +104,9 @@ public final class StreamReader {
     private func readStream() throws(StreamError) -> ReceivedStream {
         try readHeader()
         while try readElement() {}
+        places.end = input.position
+        places.early = devices.earlyOffsets
+        places.final = devices.finalOffsets
         try loadMappedBlocks()
         // Without the list no receiver was asked whether the guest fits.
         guard let ramSectionID, sink != nil else {
@@ -119,7 +123,8 @@ public final class StreamReader {
             deviceState: devices.state,
             hadSwitchoverStart: sawSwitchoverStart,
             expectsVerdict: hasReturnPath,
-            progress: wholeProgress
+            progress: wholeProgress,
+            places: places
         )
     }
 
@@ -209,6 +214,7 @@ public final class StreamReader {
                 )
             }
             ramSectionID = header.id
+            places.ram = position
             devices.noteNative(header.id)
         }
         if header.kind != .start {
@@ -217,6 +223,7 @@ public final class StreamReader {
         input.consume(byteCount)
         try readRAMBody()
         try readFooter(header.id)
+        if header.kind == .end { places.ramEnd = input.position }
         return true
     }
 

@@ -68,4 +68,20 @@ public struct ReceivedStream: Sendable {
     public var expectsVerdict: Bool
     /// Pages and bytes that came.
     public var progress: StreamProgress
+    /// Where in the stream (in the file, for a file) its parts are.
+    public var places: StreamPlaces
+}
+
+/// Where the parts of a stream are: offsets in the stream, in the file for a file.
+public struct StreamPlaces: Sendable, Equatable {
+    /// First byte of the RAM section's start.
+    public var ram: UInt64 = 0
+    /// First byte behind the RAM section's end; nil without one, as in a background snapshot.
+    public var ramEnd: UInt64?
+    /// First byte of each section in `DeviceState.early`.
+    public var early: [UInt64] = []
+    /// First byte of each section in `DeviceState.final`.
+    public var final: [UInt64] = []
+    /// First byte behind the whole stream.
+    public var end: UInt64 = 0
 }

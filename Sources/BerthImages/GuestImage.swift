@@ -1,0 +1,208 @@
+public import BerthStream
+import BerthSystem
+public import BerthTransport
+import Glibc
+
+/// A saved guest in a file: a stream in either layout, bare, compressed, or behind libvirt's header.
+///
+/// Function: opening one looks at the beginning of the file only. `read` goes through the stream
+/// once, in its order; `pages` gives any page at any time. What the file is, is found by its
+/// content, never by its name.
+///
+/// Odd cases: a file that is no image opens, so that somebody can say what it is; `read` then throws.
+public final class GuestImage {
+    /// The file's name.
+    public let path: String
+    /// What the file's first bytes are.
+    public let content: ImageContent
+    /// What stands before the stream in a libvirt save file; nil in other files.
+    public let libvirt: LibvirtSave?
+    /// How the stream is compressed, as its own first bytes say; nil if it isn't.
+    public let compression: Compression?
+    /// Where in the file the stream, or its compressed form, begins.
+    public let streamOffset: UInt64
+
+    /// What the bytes at `streamOffset` are.
+    let payload: ImageContent
+
+    /// Opens a file or block device and looks at what it is.
+    ///
+    /// - Throws: `ImageError` if it can't be opened or read.
+    @available(*, noasync)
+    public init(opening path: String) throws(ImageError) {
+        self.path = path
+        let file = try Self.open(path)
+        content = ImageContent(
+            firstBytes: try file.readBytes(at: 0, byteCount: ImageContent.byteCount)
+        )
+        if content == .libvirt, try file.readBytes(at: 0, byteCount: 92).count == 92 {
+            let libvirt = try LibvirtSave(reading: file)
+            self.libvirt = libvirt
+            streamOffset = libvirt.streamOffset
+            payload = ImageContent(
+                firstBytes: try file.readBytes(
+                    at: libvirt.streamOffset,
+                    byteCount: ImageContent.byteCount
+                )
+            )
+        } else {
+            libvirt = nil
+            streamOffset = 0
+            payload = content
+        }
+        if case .compressedStream(let compression) = payload {
+            self.compression = compression
+        } else {
+            compression = nil
+        }
+    }
+
+    /// Opens the file itself, for reading.
+    /// - Throws: `ImageError`.
+    @available(*, noasync)
+    public func openFile() throws(ImageError) -> Channel {
+        try Self.open(path)
+    }
+
+    /// Bytes in the file, holes included; 0 if it is gone.
+    public var fileByteCount: UInt64 {
+        guard let file = try? Self.open(path) else { return 0 }
+        return file.byteCount ?? 0
+    }
+
+    /// Bytes that the file takes of its file system; 0 for a block device.
+    public var allocatedByteCount: UInt64 {
+        (try? FileStatus(path: path).allocatedByteCount) ?? 0
+    }
+
+    /// Goes through the stream once and returns when all of it has been read.
+    ///
+    /// A compressed one is read to the end of its compressed form, so that its checksum is checked.
+    ///
+    /// - Parameter receiver: judges the parts and takes the pages.
+    /// - Returns: what the stream holds besides pages, and what follows it.
+    /// - Throws: `ImageError`; its offset counts from the start of the file, or of the stream if that
+    ///   is compressed.
+    @available(*, noasync)
+    public func read(_ receiver: any StreamReceiver) throws(ImageError) -> ImageReading {
+        let channel = try openStream()
+        let input = StreamInput(channel, position: channel.position ?? 0)
+        let received: ReceivedStream
+        do {
+            received = try StreamReader(input, receiver: receiver).read()
+        } catch {
+            throw ImageError(error, during: "reading '\(path)'")
+        }
+        return ImageReading(received: received, trailing: try finish(channel, input))
+    }
+
+    /// Opens the stream, from its first byte on.
+    ///
+    /// - Throws: `ImageError` that says what the file is instead of an image.
+    @available(*, noasync)
+    func openStream() throws(ImageError) -> Channel {
+        switch payload {
+        case .stream, .cutOff:
+            let file = try Self.open(path)
+            do {
+                try file.seek(to: streamOffset)
+            } catch {
+                throw ImageError(error)
+            }
+            return file
+        case .compressedStream(let compression):
+            return try decompressed(by: compression)
+        default:
+            throw notAnImage
+        }
+    }
+
+    private func decompressed(by compression: Compression) throws(ImageError) -> Channel {
+        let name = "\(path) (\(compression.rawValue))"
+        do {
+            let file = try OwnedDescriptor.open(path, O_RDONLY | O_CLOEXEC)
+            guard let place = off_t(exactly: streamOffset) else { throw notAnImage }
+            try SystemCall.check("seek in", path) {
+                CInt(clamping: lseek(file.raw, place, SEEK_SET))
+            }
+            return try compression.decompressed(file, name: name)
+        } catch let error as TransportError {
+            throw ImageError(error)
+        } catch let error as ImageError {
+            throw error
+        } catch {
+            throw ImageError("\(error)")
+        }
+    }
+
+    private var notAnImage: ImageError {
+        let what =
+            switch payload {
+            case .empty: content == .libvirt ? "ends where its stream should begin" : "is empty"
+            case .foreign(let name): "is \(name), not a saved guest"
+            case .libvirt where libvirt == nil: "ends inside libvirt's header"
+            case .libvirt: "has a libvirt save file inside a libvirt save file"
+            default:
+                content == .libvirt
+                    ? "has no migration stream behind libvirt's header" : "is no saved guest"
+            }
+        return ImageError(
+            "'\(path)' \(what)",
+            hint: "'berth inspect' says what is known of a file",
+            offset: streamOffset
+        )
+    }
+
+    /// Reads what follows the stream, so that the program that decompresses ends as it should.
+    private func finish(
+        _ channel: Channel,
+        _ input: StreamInput
+    ) throws(ImageError) -> Range<UInt64>? {
+        let end = input.position
+        if channel.isSeekable {
+            let fileEnd = channel.objectKind == .blockDevice ? end : channel.byteCount ?? end
+            return fileEnd > end ? end..<fileEnd : nil
+        }
+        do {
+            while try input.fetch(1) {
+                input.consume(input.available)
+            }
+        } catch {
+            throw ImageError(error, during: "reading '\(path)'")
+        }
+        do {
+            try channel.close()
+        } catch {
+            throw ImageError(error)
+        }
+        return input.position > end ? end..<input.position : nil
+    }
+
+    private static func open(_ path: String) throws(ImageError) -> Channel {
+        do {
+            let file = try Channel(OwnedDescriptor.open(path, O_RDONLY | O_CLOEXEC), name: path)
+            guard file.isSeekable else {
+                throw ImageError(
+                    "cannot open '\(path)' as an image: it can't be read at an offset",
+                    hint: "name a regular file or block device"
+                )
+            }
+            return file
+        } catch let error as TransportError {
+            throw ImageError(error)
+        } catch let error as ImageError {
+            throw error
+        } catch {
+            throw ImageError("\(error)")
+        }
+    }
+}
+
+/// An image that was read to its end, without its pages.
+public struct ImageReading: Sendable {
+    /// Configuration, blocks and device state.
+    public var received: ReceivedStream
+    /// Bytes behind the stream, in the file or, if that is compressed, in the stream; nil if there
+    /// are none. A block device's aren't counted.
+    public var trailing: Range<UInt64>?
+}
