@@ -132,6 +132,14 @@ void berth_vsock_parts(const struct sockaddr_storage *address, uint32_t *cid, ui
 // SO_PEERCRED; `pid` is 0 where the peer lives in another pid namespace.
 int berth_peer_credentials(int socket, pid_t *pid, uid_t *uid);
 
+// Digests with instructions that only some processors have; `is_fast` says whether this one does, and
+// only then the others may be called. CRC32C goes on from the checksum of the bytes before, 0 at the
+// beginning. BLAKE3 takes whole pages of 4096 bytes and gives 32 bytes for each.
+int berth_crc32c_is_fast(void);
+uint32_t berth_crc32c(uint32_t crc, const void *bytes, size_t count);
+int berth_blake3_is_fast(void);
+void berth_blake3_pages(const void *pages, size_t count, uint8_t *digests);
+
 // Wait status macros.
 int berth_wait_exited(int status);
 int berth_wait_exit_code(int status);
