@@ -101,37 +101,22 @@ public final class GuestImage {
     /// - Throws: `ImageError` that says what the file is instead of an image.
     @available(*, noasync)
     func openStream() throws(ImageError) -> Channel {
-        switch payload {
-        case .stream, .cutOff:
-            let file = try Self.open(path)
-            do {
-                try file.seek(to: streamOffset)
-            } catch {
-                throw ImageError(error)
-            }
-            return file
-        case .compressedStream(let compression):
-            return try decompressed(by: compression)
-        default:
-            throw notAnImage
+        guard isImage else { throw notAnImage }
+        let file = try Self.open(path)
+        do throws(TransportError) {
+            try file.seek(to: streamOffset)
+            guard let compression else { return file }
+            return try compression.decompressed(file, name: "\(path) (\(compression.rawValue))")
+        } catch {
+            throw ImageError(error)
         }
     }
 
-    private func decompressed(by compression: Compression) throws(ImageError) -> Channel {
-        let name = "\(path) (\(compression.rawValue))"
-        do {
-            let file = try OwnedDescriptor.open(path, O_RDONLY | O_CLOEXEC)
-            guard let place = off_t(exactly: streamOffset) else { throw notAnImage }
-            try SystemCall.check("seek in", path) {
-                CInt(clamping: lseek(file.raw, place, SEEK_SET))
-            }
-            return try compression.decompressed(file, name: name)
-        } catch let error as TransportError {
-            throw ImageError(error)
-        } catch let error as ImageError {
-            throw error
-        } catch {
-            throw ImageError("\(error)")
+    /// Whether there may be a stream.
+    private var isImage: Bool {
+        switch payload {
+        case .stream, .cutOff, .compressedStream: true
+        default: false
         }
     }
 
@@ -153,7 +138,7 @@ public final class GuestImage {
         )
     }
 
-    /// Reads what follows the stream, so that the program that decompresses ends as it should.
+    /// Reads what follows the stream.
     private func finish(
         _ channel: Channel,
         _ input: StreamInput
@@ -163,18 +148,7 @@ public final class GuestImage {
             let fileEnd = channel.objectKind == .blockDevice ? end : channel.byteCount ?? end
             return fileEnd > end ? end..<fileEnd : nil
         }
-        do {
-            while try input.fetch(1) {
-                input.consume(input.available)
-            }
-        } catch {
-            throw ImageError(error, during: "reading '\(path)'")
-        }
-        do {
-            try channel.close()
-        } catch {
-            throw ImageError(error)
-        }
+        try input.readToEnd()
         return input.position > end ? end..<input.position : nil
     }
 
@@ -205,4 +179,26 @@ public struct ImageReading: Sendable {
     /// Bytes behind the stream, in the file or, if that is compressed, in the stream; nil if there
     /// are none. A block device's aren't counted.
     public var trailing: Range<UInt64>?
+}
+
+extension StreamInput {
+    /// Reads and drops all that a pipe still gives, and closes it.
+    ///
+    /// A program at its other end ends only then, and only then has it checked all it had to check.
+    /// - Throws: `ImageError` if the program failed.
+    @available(*, noasync)
+    func readToEnd() throws(ImageError) {
+        do throws(StreamError) {
+            while try fetch(1) {
+                consume(available)
+            }
+        } catch {
+            throw ImageError(error, during: "reading '\(channel.name)'")
+        }
+        do {
+            try channel.close()
+        } catch {
+            throw ImageError(error)
+        }
+    }
 }

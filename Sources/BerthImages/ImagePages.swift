@@ -243,7 +243,7 @@ extension GuestImage {
         }
         let copy = try UnnamedFile.make(for: path)
         let relay = StreamRelay(from: RelaySource(try openStream()), to: copy, as: .mappedRAM)
-        try relay.run { () throws(ImageError) in }
+        try relay.run { _ throws(ImageError) in }
         let placed = PageCensus()
         do throws(TransportError) {
             try copy.seek(to: 0)

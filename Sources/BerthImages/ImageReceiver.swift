@@ -5,8 +5,10 @@ public import BerthTransport
 public struct ImageReceiver {
     /// The image to write; `-` is standard output, for sequential images.
     public var path: String
-    /// The layout to write.
+    /// The form to write.
     public var format: ImageFormat
+    /// The domain, for libvirt's formats.
+    public var domain: LibvirtDomain?
     /// Called now and then with the progress.
     public var progress: ((StreamProgress) -> Void)?
 
@@ -52,39 +54,24 @@ public struct ImageReceiver {
 
     private func receive(from source: RelaySource, answers: Channel?) throws(ImageError) {
         if path == "-" {
-            guard format == .sequential else {
-                throw ImageError(
-                    "cannot write a mapped-ram image to standard output, which can't seek",
-                    hint: "name a file, or use --format sequential"
-                )
-            }
+            try format.requireStandardOutput()
             try relay(source, answers, to: StandardStreams.output(), commit: nil)
             return
         }
-        let file = try ImageFile(creating: path)
-        defer { file.discard() }
-        try requireSeekable(file)
-        try relay(source, answers, to: file.channel, commit: file)
-    }
-
-    /// Says it before anything is read: a whole migration would be lost for it.
-    private func requireSeekable(_ file: ImageFile) throws(ImageError) {
-        guard format == .mappedRAM, !file.channel.isSeekable else { return }
-        throw ImageError(
-            "cannot write a mapped-ram image to '\(path)', which can't be written at an offset",
-            hint: "name a regular file or block device, or use --format sequential"
-        )
+        let image = try ImageTarget(creating: path, as: format, domain: domain, wasRunning: nil)
+        defer { image.discard() }
+        try relay(source, answers, to: image.stream, commit: image)
     }
 
     private func relay(
         _ source: RelaySource,
         _ answers: Channel?,
         to target: Channel,
-        commit file: ImageFile?
+        commit image: ImageTarget?
     ) throws(ImageError) {
-        let relay = StreamRelay(from: source, to: target, as: format)
+        let relay = StreamRelay(from: source, to: target, as: format.layout)
         relay.answers = answers
         relay.progress = progress
-        try relay.run { () throws(ImageError) in try file?.commit() }
+        try relay.run { received throws(ImageError) in try image?.commit(received) }
     }
 }

@@ -46,7 +46,7 @@ public struct ImageSender {
         let relay = StreamRelay(from: RelaySource(source), to: target, as: .sequential)
         relay.asksForVerdict = target.isBidirectional
         relay.progress = progress
-        try relay.run { () throws(ImageError) in }
+        try relay.run { _ throws(ImageError) in }
         do {
             try target.close()
         } catch {

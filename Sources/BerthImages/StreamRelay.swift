@@ -11,7 +11,7 @@ final class StreamRelay {
     /// Where it goes.
     let target: Channel
     /// The layout in which it is written.
-    let format: ImageFormat
+    let layout: StreamLayout
     /// Whether the target is asked for a verdict, so that a failed load is noticed.
     var asksForVerdict = false
     /// Where answers to the source go; nil if it can't hear any.
@@ -28,13 +28,13 @@ final class StreamRelay {
     private var lastReport = ContinuousClock.now
 
     /// Joins two channels.
-    init(from source: RelaySource, to target: Channel, as format: ImageFormat) {
+    init(from source: RelaySource, to target: Channel, as layout: StreamLayout) {
         self.source = source
         self.target = target
-        self.format = format
+        self.layout = layout
         let output = StreamOutput(target, position: target.position ?? 0)
         writer =
-            switch format {
+            switch layout {
             case .mappedRAM: MappedWriter(output)
             case .sequential: SequentialWriter(output)
             }
@@ -47,10 +47,10 @@ final class StreamRelay {
     /// - Parameter commit: makes the output durable, and visible under its name.
     /// - Throws: `ImageError`; the source has then been told that it failed.
     @available(*, noasync)
-    func run(commit: () throws(ImageError) -> Void) throws(ImageError) {
+    func run(commit: (ReceivedStream) throws(ImageError) -> Void) throws(ImageError) {
         do throws(ImageError) {
             let received = try transfer()
-            try commit()
+            try commit(received)
             if received.expectsVerdict {
                 try tellSource(.shut(0))
             }

@@ -1,4 +1,4 @@
-public import BerthSystem
+internal import BerthSystem
 internal import Glibc
 internal import SystemPackage
 
@@ -13,7 +13,7 @@ extension Channel {
     ///   - name: how messages call the channel.
     /// - Throws: `TransportError`, also if there is no such program.
     public static func reading(
-        _ file: borrowing OwnedDescriptor,
+        _ file: Channel,
         through arguments: [String],
         name: String
     ) throws(TransportError) -> Channel {
@@ -30,7 +30,7 @@ extension Channel {
     ///   - name: how messages call the channel.
     /// - Throws: `TransportError`, also if there is no such program.
     public static func writing(
-        _ file: borrowing OwnedDescriptor,
+        _ file: Channel,
         through arguments: [String],
         name: String
     ) throws(TransportError) -> Channel {
@@ -38,7 +38,7 @@ extension Channel {
     }
 
     private static func filtering(
-        _ file: borrowing OwnedDescriptor,
+        _ file: Channel,
         through arguments: [String],
         piping stream: ChildProcess.PipedStream,
         name: String

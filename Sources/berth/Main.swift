@@ -32,8 +32,8 @@ struct BerthCommand: AsyncParsableCommand {
         abstract: "One end of a virtual-machine migration, without a hypervisor.",
         version: BerthVersion.current,
         subcommands: [
-            RunHelp.self, ReceiveCommand.self, SendCommand.self, DemoCommand.self,
-            MonitorCommand.self,
+            RunHelp.self, ReceiveCommand.self, SendCommand.self, ConvertCommand.self,
+            DemoCommand.self, MonitorCommand.self,
         ]
     )
 }

@@ -23,8 +23,16 @@ struct ReceiveCommand: ParsableCommand {
     )
     var listen: String?
 
-    @Option(help: "Layout of the image: mapped-ram or sequential.")
+    @Option(
+        help: ArgumentHelp(
+            "Form of the image.",
+            discussion: ImageFormat.allCases.map(\.rawValue).joined(separator: ", ")
+        )
+    )
     var format: ImageFormat = .mappedRAM
+
+    @Option(help: "A file with the domain's XML, for libvirt's formats.")
+    var xml: String?
 
     @Argument(help: "The image to write; - is standard output, for sequential images.")
     var image: String
@@ -34,7 +42,10 @@ struct ReceiveCommand: ParsableCommand {
         var receiver = ImageReceiver(path: image, format: format)
         let line = ProgressLine(verb: "received")
         receiver.progress = { line.show($0) }
-        do {
+        do throws(ImageError) {
+            if let xml {
+                receiver.domain = LibvirtDomain(xml: try DomainXML.read(xml))
+            }
             try receiver.receive(from: listen)
             line.end()
         } catch {

@@ -220,3 +220,8 @@ func answers(on channel: Channel) throws -> [ReturnPathMessage] {
     }
     return messages
 }
+
+extension ImageFormat {
+    /// Streams without a container.
+    static let bare: [ImageFormat] = [.mappedRAM, .sequential]
+}

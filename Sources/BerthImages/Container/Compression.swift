@@ -1,4 +1,3 @@
-import BerthSystem
 import BerthTransport
 public import BerthWire
 
@@ -29,7 +28,7 @@ public enum Compression: String, Sendable, CaseIterable {
 
     /// What a compressed file holds, from where the file stands.
     func decompressed(
-        _ file: borrowing OwnedDescriptor,
+        _ file: Channel,
         name: String
     ) throws(TransportError) -> Channel {
         try .reading(file, through: decompressing, name: name)
@@ -37,7 +36,7 @@ public enum Compression: String, Sendable, CaseIterable {
 
     /// Where to write what is to be held by a file, from where it stands.
     func compressed(
-        into file: borrowing OwnedDescriptor,
+        into file: Channel,
         name: String
     ) throws(TransportError) -> Channel {
         try .writing(file, through: compressing, name: name)

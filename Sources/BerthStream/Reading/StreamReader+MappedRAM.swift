@@ -84,15 +84,55 @@ extension StreamReader {
                 page = gap.upperBound
                 continue
             }
-            guard let data = present.nextRun(from: page, limit: Self.scratchPageCount) else {
+            guard let run = present.nextRun(from: page, limit: Self.scratchPageCount) else {
                 break
             }
-            try loadRun(index, data, from: header.pagesOffset)
-            progress.dataPageCount += UInt64(data.count)
-            progress.streamByteCount += UInt64(data.count * targetPageByteCount)
-            page = data.upperBound
+            let (data, hole) = try split(run, from: header.pagesOffset)
+            if !hole.isEmpty {
+                try sink?.zero(
+                    block: index,
+                    offset: hole.lowerBound * targetPageByteCount,
+                    byteCount: hole.count * targetPageByteCount
+                )
+                progress.zeroPageCount += UInt64(hole.count)
+            }
+            if !data.isEmpty {
+                try loadRun(index, data, from: header.pagesOffset)
+                progress.dataPageCount += UInt64(data.count)
+                progress.streamByteCount += UInt64(data.count * targetPageByteCount)
+            }
+            page = max(data.upperBound, hole.upperBound)
             try receiver.progressed(progress)
         }
+    }
+
+    /// The beginning of a run: pages of a hole of the file, or pages that the file has data for.
+    ///
+    /// Some writers mark zero pages as present, and copies of files have holes in the place of zeros.
+    private func split(
+        _ run: Range<Int>,
+        from base: UInt64
+    ) throws(StreamError) -> (data: Range<Int>, hole: Range<Int>) {
+        let start = base + UInt64(run.lowerBound * targetPageByteCount)
+        if !fileData.contains(start) {
+            do {
+                fileData = try input.channel.data(from: start) ?? UInt64.max..<UInt64.max
+            } catch {
+                throw StreamError(error)
+            }
+        }
+        let first = run.lowerBound
+        let pageByteCount = UInt64(targetPageByteCount)
+        if start < fileData.lowerBound {
+            let pages = (fileData.lowerBound - start) / pageByteCount
+            if pages > 0 {
+                return (first..<first, first..<first + Int(min(UInt64(run.count), pages)))
+            }
+        }
+        // A page that the data ends in is data, too.
+        let rest = fileData.upperBound - min(start, fileData.upperBound)
+        let pages = min(UInt64(run.count), (max(rest, 1) - 1) / pageByteCount + 1)
+        return (first..<first + Int(pages), first..<first)
     }
 
     private func readBitmap(

@@ -44,6 +44,8 @@ public final class StreamReader {
     /// None: they are read by the caller's thread, from the input's channel.
     public var pageChannels: [Channel] = []
     var pageThreads: FileThreads?
+    /// The data, between holes, around the place of a mapped-ram file that was looked at last.
+    var fileData: Range<UInt64> = 0..<0
 
     /// Pages on their way from a mapped-ram file to a sink without memory of its own.
     lazy var scratch = UnsafeMutableRawBufferPointer.allocate(
