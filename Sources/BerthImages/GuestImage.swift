@@ -176,8 +176,9 @@ public final class GuestImage {
 public struct ImageReading: Sendable {
     /// Configuration, blocks and device state.
     public var received: ReceivedStream
-    /// Bytes behind the stream, in the file or, if that is compressed, in the stream; nil if there
-    /// are none. A block device's aren't counted.
+    /// Bytes behind the stream; nil if there are none.
+    ///
+    /// In the file or, if that is compressed, in the stream. A block device's aren't counted.
     public var trailing: Range<UInt64>?
 }
 

@@ -75,7 +75,8 @@ struct ConvertTests {
         // With a cookie, and a guest that is to stay paused.
         let bytes = try contents(of: saved)
         let cookie = Array("<cookie/>".utf8)
-        var header = try LibvirtSaveHeader(decoding: bytes.prefix(92).span)
+        let head = Array(bytes.prefix(92))
+        var header = try LibvirtSaveHeader(decoding: head.span)
         header.wasRunning = false
         header.cookieOffset = UInt32(Self.xml.count + 1)
         var changed = header.encoded + bytes.dropFirst(92)
@@ -86,7 +87,8 @@ struct ConvertTests {
         for format in ImageFormat.allCases where format.libvirt != nil {
             let next = directory.file("next-\(format.rawValue)")
             try ImageConverter(input: path, output: next, format: format).convert()
-            let libvirt = try #require(try GuestImage(opening: next).libvirt)
+            let image = try GuestImage(opening: next)
+            let libvirt = try #require(image.libvirt)
             #expect(libvirt.xml == Self.xml)
             #expect(libvirt.cookie == cookie)
             #expect(!libvirt.header.wasRunning)
@@ -183,18 +185,20 @@ struct ConvertTests {
         let reading = try GuestImage(opening: path).read(census)
         let pagesOffset = try #require(census.blocks[0].pagesOffset)
         // All bits set; QEMU's layout has the bitmap right before the padding.
-        let bitmap = try #require(bitmapOffset(of: path))
+        let found = try bitmapOffset(of: path)
+        let bitmap = try #require(found)
         try [UInt8](repeating: 0xff, count: 256).withUnsafeBytes { try file.write(at: bitmap, $0) }
         #expect(pagesOffset > bitmap && reading.trailing == nil)
         let sequential = try convert(path, to: .sequential)
         #expect(try FileStatus(path: sequential).byteCount < 64 << 10)
         let pages = try GuestImage(opening: path).pages()
-        var runs = 0
+        var zeroByteCount = 0
         try pages.visitRuns(ofBlock: 0) { run in
-            #expect(run.isZero)
-            runs += 1
+            // The fixture's second round writes to the first pages.
+            #expect(run.isZero || run.offset < 8 * 4096)
+            zeroByteCount += run.isZero ? run.byteCount : 0
         }
-        #expect(runs >= 1 && pages.data(ofBlock: 0).count == 2048)
+        #expect(zeroByteCount >= 2040 * 4096 && pages.data(ofBlock: 0).count == 2048)
     }
 
     /// Offset of the first block's bitmap: in the header behind the block's record.
@@ -219,7 +223,8 @@ struct ConvertTests {
             for page in [0, 1, 5, 63, 897] {
                 try pages.read(block: 0, offset: page * 4096, into: buffer)
                 let memory = guest.blocks[0].base + page * 4096
-                #expect(memcmp(buffer.baseAddress, memory, buffer.count) == 0)
+                let base = try #require(buffer.baseAddress)
+                #expect(memcmp(base, memory, buffer.count) == 0)
             }
             for (block, offset) in [(0, 898 * 4096), (0, -4096), (0, 1), (4, 0), (3, 0)] {
                 #expect(throws: ImageError.self) {

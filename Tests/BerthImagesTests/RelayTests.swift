@@ -172,7 +172,7 @@ struct RelayTests {
     @Test func `the source hears of a failure, and nothing gets the image's name`() throws {
         let guest = try RelayGuest(pageCounts: [64])
         let path = directory.file("image")
-        try contents("the guest of yesterday", of: path)
+        try put("the guest of yesterday", into: path)
         let plain = directory.file("plain")
         let file = try OwnedDescriptor.open(plain, O_RDWR | O_CREAT, mode: 0o600)
         try guest.save(to: try Channel(file, name: "plain"), opensReturnPath: true)
@@ -348,7 +348,7 @@ struct RelayTests {
         return Int(status.st_blocks) * 512
     }
 
-    private func contents(_ text: String, of path: String) throws {
+    private func put(_ text: String, into path: String) throws {
         let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT, mode: 0o600)
         let count = text.utf8.count
         #expect(write(file.raw, text, count) == count)
