@@ -33,6 +33,7 @@ struct BerthCommand: AsyncParsableCommand {
         version: BerthVersion.current,
         subcommands: [
             RunHelp.self, ReceiveCommand.self, SendCommand.self, ConvertCommand.self,
+            ExtractCommand.self,
             DemoCommand.self, MonitorCommand.self,
         ]
     )

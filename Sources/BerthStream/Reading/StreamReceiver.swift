@@ -50,6 +50,9 @@ public struct StreamProgress: Sendable, Equatable {
     public var zeroPageCount: UInt64 = 0
     /// Bytes of the stream that were read.
     public var streamByteCount: UInt64 = 0
+
+    /// Nothing is in.
+    public init() {}
 }
 
 /// A stream that was read to its end, without its pages.

@@ -1,0 +1,12 @@
+extension ImageFile {
+    /// Writes a file of few bytes, under its name only when it is whole.
+    ///
+    /// - Throws: `ImageError`; what was there before then is still there.
+    @available(*, noasync)
+    public static func write(_ bytes: [UInt8], to path: String) throws(ImageError) {
+        let file = try ImageFile(creating: path)
+        defer { file.discard() }
+        try file.channel.writeBytes(bytes, at: 0)
+        try file.commit()
+    }
+}
