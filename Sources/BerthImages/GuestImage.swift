@@ -86,14 +86,20 @@ public final class GuestImage {
     @available(*, noasync)
     public func read(_ receiver: any StreamReceiver) throws(ImageError) -> ImageReading {
         let channel = try openStream()
-        let input = StreamInput(channel, position: channel.position ?? 0)
+        let start = channel.position ?? 0
+        let end = Seal.streamEnd(in: channel, from: start)
+        let input = StreamInput(channel, position: start, end: end)
         let received: ReceivedStream
         do {
             received = try StreamReader(input, receiver: receiver).read()
         } catch {
             throw ImageError(error, during: "reading '\(path)'")
         }
-        return ImageReading(received: received, trailing: try finish(channel, input))
+        let trailing = try finish(channel, input)
+        return ImageReading(
+            received: received,
+            trailing: end == input.position ? nil : trailing
+        )
     }
 
     /// Opens the stream, from its first byte on.

@@ -12,16 +12,25 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Where in the file it was noticed, or in the stream if that is compressed; nil if nowhere.
     public let offset: UInt64?
 
+    /// What was wrong with the stream, if that was it.
+    public let cause: StreamError?
+
     /// Makes an error; see the members.
-    public init(_ description: String, hint: String? = nil, offset: UInt64? = nil) {
+    public init(
+        _ description: String,
+        hint: String? = nil,
+        offset: UInt64? = nil,
+        cause: StreamError? = nil
+    ) {
         self.description = description
         self.hint = hint
         self.offset = offset
+        self.cause = cause
     }
 
     /// The failure of a stream during `attempt`.
     public init(_ error: StreamError, during attempt: String) {
-        self.init("\(attempt): \(error)", hint: error.hint, offset: error.offset)
+        self.init("\(attempt): \(error)", hint: error.hint, offset: error.offset, cause: error)
     }
 
     /// The failure of a transport.

@@ -12,7 +12,12 @@ struct RelaySource {
 
     /// A stream that one channel carries, from where it stands.
     init(_ channel: Channel) {
-        input = StreamInput(channel, position: channel.position ?? 0)
+        let start = channel.position ?? 0
+        input = StreamInput(
+            channel,
+            position: start,
+            end: Seal.streamEnd(in: channel, from: start)
+        )
         gathered = nil
     }
 

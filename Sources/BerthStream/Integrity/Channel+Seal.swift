@@ -34,11 +34,7 @@ extension Channel {
             stream: stream
         )
         for index in digests.blocks.indices {
-            unsafe try writer.write(
-                entries: digests.table(ofBlock: index),
-                block: index,
-                from: 0
-            )
+            unsafe try writer.write(entries: digests.table(ofBlock: index), block: index)
         }
         return try writer.finish()
     }
@@ -97,20 +93,12 @@ struct SealWriter {
         }
     }
 
-    /// Writes entries of a block's table; of those that are zeros only what shares a file system's
+    /// Writes a block's table; of those entries that are zeros only what shares a file system's
     /// block with others.
     ///
-    /// - Parameters:
-    ///   - entries: whole entries.
-    ///   - first: the page that the first entry is of; a multiple of 1024.
-    func write(
-        entries: UnsafeRawBufferPointer,
-        block: Int,
-        from first: Int
-    ) throws(StreamError) {
-        let start =
-            place + header.blocks[block].tableOffset
-            + UInt64(first * header.algorithm.digestByteCount)
+    /// - Parameter entries: all of them.
+    func write(entries: UnsafeRawBufferPointer, block: Int) throws(StreamError) {
+        let start = tablePlace(block, 0)
         var offset = 0
         while offset < entries.count {
             let end = unsafe endOfRun(entries, from: offset)
@@ -124,6 +112,26 @@ struct SealWriter {
             }
             offset = end.offset
         }
+    }
+
+    /// Writes entries of a block's table as they are.
+    ///
+    /// - Parameter first: the page that the first entry is of.
+    func put(
+        _ entries: UnsafeRawBufferPointer,
+        block: Int,
+        from first: Int
+    ) throws(StreamError) {
+        do {
+            unsafe try channel.write(at: tablePlace(block, first), entries)
+        } catch {
+            throw StreamError(error)
+        }
+    }
+
+    private func tablePlace(_ block: Int, _ page: Int) -> UInt64 {
+        place + header.blocks[block].tableOffset
+            + UInt64(page * header.algorithm.digestByteCount)
     }
 
     /// How far pieces go that all have content, or all have none.

@@ -42,12 +42,26 @@ public struct Seal: Sendable {
             )
             return Seal(header: try header(for: footer, channel), channel: channel)
         } catch let error as WireError {
-            throw StreamError(error).ofSeal
+            throw StreamError(ofSeal: error)
         } catch let error as StreamError {
             throw error
         } catch {
             throw StreamError(.malformed, "\(error)")
         }
+    }
+
+    /// Where a stream ends of which a seal says so; nil without a seal that can be read.
+    ///
+    /// Who reads a stream needn't look further: without it everything behind would be searched for
+    /// a better end.
+    ///
+    /// - Parameter start: where the stream begins in the file.
+    @available(*, noasync, message: "blocks its thread")
+    public static func streamEnd(in channel: Channel, from start: UInt64) -> UInt64? {
+        guard let seal = try? find(in: channel), seal.header.streamStart == start else {
+            return nil
+        }
+        return seal.header.streamEnd
     }
 
     private static func header(
@@ -99,14 +113,23 @@ public struct Seal: Sendable {
 }
 
 extension StreamError {
-    /// The same failure, of a seal.
-    fileprivate var ofSeal: StreamError {
-        StreamError(
-            code == .truncated ? .malformed : code,
-            "the image's seal is damaged: \(message)",
-            at: offset,
-            hint: "the image itself may be whole: berth seal --force makes a new seal"
-        )
+    /// What a codec says of a seal.
+    fileprivate init(ofSeal error: WireError) {
+        if case .unsupportedVersion = error {
+            self.init(
+                .unsupported,
+                "the image's seal can't be read: \(error)",
+                at: error.offset,
+                hint: "check the image with a later version of Berth"
+            )
+        } else {
+            self.init(
+                .malformed,
+                "the image's seal is damaged: \(error)",
+                at: error.offset,
+                hint: "the image itself may be whole: 'berth seal --force' makes a new seal"
+            )
+        }
     }
 }
 

@@ -27,10 +27,16 @@ public final class StreamInput {
     private var head = 0
     private var tail = 0
 
+    /// Where the input is taken to end, though the channel has more.
+    private let end: UInt64?
+
     /// Makes an input whose first byte has the offset `position`.
-    public init(_ channel: Channel, position: UInt64 = 0) {
+    ///
+    /// - Parameter end: the offset behind the last byte, if that is known; see `Seal.streamEnd`.
+    public init(_ channel: Channel, position: UInt64 = 0, end: UInt64? = nil) {
         self.channel = channel
         self.position = position
+        self.end = end
         unsafe storage = .allocate(byteCount: Self.readByteCount, alignment: 4096)
     }
 
@@ -40,6 +46,7 @@ public final class StreamInput {
     init(_ channel: Channel, first: [UInt8]) {
         self.channel = channel
         position = 0
+        end = nil
         unsafe storage = .allocate(byteCount: Self.readByteCount, alignment: 4096)
         unsafe storage.copyBytes(from: first)
         tail = first.count
@@ -86,9 +93,10 @@ public final class StreamInput {
     public func fetch(_ byteCount: Int) throws(StreamError) -> Bool {
         while available < byteCount {
             makeRoom(for: byteCount)
-            let limit = max(nextReadByteCount, byteCount - available)
-            let end = unsafe min(storage.count, tail + limit)
-            let space = unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail..<end])
+            let limit = min(max(nextReadByteCount, byteCount - available), byteCountToEnd)
+            guard limit > 0 else { return false }
+            let stop = unsafe min(storage.count, tail + limit)
+            let space = unsafe UnsafeMutableRawBufferPointer(rebasing: storage[tail..<stop])
             nextReadByteCount = min(nextReadByteCount * 2, Self.readByteCount)
             let count: Int
             do {
@@ -168,6 +176,13 @@ public final class StreamInput {
         head = 0
         tail = 0
         position = offset
+    }
+
+    /// Bytes that may still be read.
+    private var byteCountToEnd: Int {
+        guard let end else { return .max }
+        let read = position + UInt64(available)
+        return read < end ? Int(clamping: end - read) : 0
     }
 
     private func makeRoom(for byteCount: Int) {
