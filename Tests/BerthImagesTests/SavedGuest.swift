@@ -44,7 +44,13 @@ struct SavedGuest {
     }
 
     /// Writes the image.
-    func save(to path: String, as layout: StreamLayout) throws {
+    ///
+    /// - Parameter detectsZeroPages: whether empty pages are left out; some sources send them like others.
+    func save(
+        to path: String,
+        as layout: StreamLayout,
+        detectsZeroPages: Bool = true
+    ) throws {
         let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
         let channel = try Channel(file, name: path)
         let output = StreamOutput(channel, position: 0)
@@ -60,7 +66,7 @@ struct SavedGuest {
             earlySections: []
         )
         try writer.beginIteration()
-        let scanner = GuestScanner(detectsZeroPages: true)
+        let scanner = GuestScanner(detectsZeroPages: detectsZeroPages)
         for (index, block) in blocks.enumerated() {
             var dirty = PageBitmap(pageCount: block.pageCount, repeating: true)
             var page = 0
