@@ -35,4 +35,4 @@ check: setup ## Format, layering, generated files, forbidden strings, warnings
 	@.ci/check.sh
 
 generate: setup ## Rewrite the generated files from schema/
-	@swift run berth-qapi schema Sources/BerthQAPI/Generated docs/monitor/qmp-reference.md
+	@swift run berth-qapi schema Sources/BerthQAPI/Generated docs/monitor/qmp-reference.md docs/image-reports.md

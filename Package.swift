@@ -79,7 +79,10 @@ let package = Package(
         ),
         library(
             "BerthImages",
-            ["BerthStream", "BerthWire", "BerthMemory", "BerthTransport", "BerthSystem"]
+            [
+                "BerthQAPI", "BerthJSON", "BerthStream", "BerthWire", "BerthMemory",
+                "BerthTransport", "BerthSystem", "CZlib",
+            ]
         ),
         library(
             "BerthMigration",
@@ -140,7 +143,10 @@ let package = Package(
         ),
         tests(
             "BerthImagesTests",
-            ["BerthImages", "BerthStream", "BerthWire", "BerthMemory", "BerthTransport"]
+            [
+                "BerthImages", "BerthQAPI", "BerthJSON", "BerthStream", "BerthWire", "BerthMemory",
+                "BerthTransport", "BerthSystem", "CZlib",
+            ]
         ),
         tests(
             "BerthMigrationTests",

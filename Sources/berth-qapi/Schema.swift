@@ -53,6 +53,11 @@ struct Entity {
     let features: [String]
     let documentation: DocComment
     let place: SourcePlace
+
+    /// Whether a program prints it, so that no other declaration needs to lead to it.
+    var isReport: Bool {
+        if case .structure = kind { name.hasSuffix("Report") } else { false }
+    }
 }
 
 /// The types of the protocol itself.

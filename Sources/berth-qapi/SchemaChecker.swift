@@ -2,7 +2,7 @@
 struct SchemaChecker {
     let schema: Schema
 
-    /// - Returns: names of the types that commands and events lead to, and of those that Swift
+    /// - Returns: names of the types that commands, events and reports lead to, and of those that Swift
     ///   types are needed for.
     func check() throws(SchemaError) -> (used: Set<String>, generated: Set<String>) {
         var used: Set<String> = []
@@ -21,6 +21,10 @@ struct SchemaChecker {
                 try visit(member.type, from: entity, &used)
                 try visit(member.type, from: entity, &generated)
             }
+        }
+        for entity in schema.entities where entity.isReport {
+            try visit(.named(entity.name), from: entity, &used)
+            try visit(.named(entity.name), from: entity, &generated)
         }
         for entity in schema.entities {
             try checkValues(entity)

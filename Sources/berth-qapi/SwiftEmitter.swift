@@ -6,13 +6,18 @@ struct SwiftEmitter {
 
     /// Files to be written: name and text.
     func files() -> [(name: String, text: String)] {
-        var files = schema.modules.compactMap { module in
-            moduleFile(module).map { (fileName(module), $0) }
-        }
+        var files = typeFiles()
         files.append(("QMPCommand.swift", commandFile()))
         files.append(("QMPEvent.swift", eventFile()))
         files.append(("QMPSchema+Commands.swift", commandTableFile()))
         return files
+    }
+
+    /// The files of types alone.
+    func typeFiles() -> [(name: String, text: String)] {
+        schema.modules.compactMap { module in
+            moduleFile(module).map { (fileName(module), $0) }
+        }
     }
 
     private func fileName(_ module: Schema.Module) -> String {
