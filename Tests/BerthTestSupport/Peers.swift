@@ -15,6 +15,12 @@ public enum Peers {
     /// The firmware assembled from `Tests/guest/counter.S`.
     public static let guest = program("BERTH_GUEST")
 
+    /// libvirt's daemon, 11.3 or later, on a machine where a test can start its own.
+    public static let libvirtd = program("BERTH_LIBVIRTD")
+
+    /// libvirt's client.
+    public static let virsh = program("BERTH_VIRSH")
+
     /// Berth itself: the release binary that `make` names, or the one beside this test's own program.
     public static let berth = program("BERTH_BINARY") ?? besideThisProgram("berth")
 
@@ -71,6 +77,16 @@ extension Trait where Self == ConditionTrait {
             Peers.guest,
             variable: "BERTH_GUEST",
             otherwise: "needs the guest in BERTH_GUEST; 'make test' assembles it with binutils"
+        )
+    }
+
+    /// The test starts a libvirtd.
+    public static var requiresLibvirt: Self {
+        requires(
+            Peers.virsh == nil ? nil : Peers.libvirtd,
+            variable: "BERTH_LIBVIRTD",
+            otherwise:
+                "needs libvirt 11.3 in BERTH_LIBVIRTD and BERTH_VIRSH; 'make test' says how to get it"
         )
     }
 

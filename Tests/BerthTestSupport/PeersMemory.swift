@@ -9,6 +9,23 @@ public enum PeersMemory {
     ///
     /// - Parameter seed: Two seeds give two memories that have no page of noise in common.
     public static func writePattern(to path: String, byteCount: Int, seed: UInt64) throws {
+        let bytes = pattern(byteCount: byteCount, seed: seed)
+        guard FileManager.default.createFile(atPath: path, contents: Data(bytes)) else {
+            throw PeerFailure("cannot write '\(path)'")
+        }
+    }
+
+    /// Writes such pages into a running guest's memory, behind those that `Tests/guest` counts in.
+    public static func writePatternBehindCounter(in path: String, seed: UInt64) throws {
+        guard let file = FileHandle(forUpdatingAtPath: path) else {
+            throw PeerFailure("cannot write '\(path)'")
+        }
+        try file.seek(toOffset: UInt64(CounterState.last))
+        try file.write(contentsOf: pattern(byteCount: 8 << 20, seed: seed))
+        try file.close()
+    }
+
+    private static func pattern(byteCount: Int, seed: UInt64) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: byteCount)
         var state = seed
         for page in 0..<(byteCount / pageByteCount) {
@@ -36,9 +53,7 @@ public enum PeersMemory {
             default: break
             }
         }
-        guard FileManager.default.createFile(atPath: path, contents: Data(bytes)) else {
-            throw PeerFailure("cannot write '\(path)'")
-        }
+        return bytes
     }
 
     /// The splitmix64 generator.
@@ -59,7 +74,11 @@ public enum PeersMemory {
         guard one.count == other.count else {
             return "\(one.count) bytes here and \(other.count) there"
         }
-        guard one != other else { return nil }
+        // One call for all of it: comparing arrays costs a debug build a second.
+        let isSame = one.withUnsafeBytes { one in
+            other.withUnsafeBytes { memcmp($0.baseAddress, one.baseAddress, one.count) == 0 }
+        }
+        guard !isSame else { return nil }
         var pages: [Int] = []
         for start in stride(from: 0, to: one.count, by: pageByteCount) {
             let range = start..<min(start + pageByteCount, one.count)
@@ -91,7 +110,7 @@ public struct CounterState: Equatable, Sendable {
 
     private static let state = 0x1000
     private static let first = 0x10_0000
-    private static let last = 0x100_0000
+    fileprivate static let last = 0x100_0000
     private static let pageByteCount = 0x1000
     private static let mark: UInt32 = 0x5ca1_ab1e
 
@@ -165,6 +184,27 @@ extension PeersMachine {
     public func waitForRounds(_ rounds: UInt32, beyond state: CounterState? = nil) throws
         -> CounterState
     {
+        try CounterState.wait(for: rounds, beyond: state, memoryPath: memoryPath, in: "\(program)")
+    }
+}
+
+extension PeersDomain {
+    /// Waits until the counting guest has done `rounds` more rounds than `state` says.
+    @discardableResult
+    public func waitForRounds(_ rounds: UInt32, beyond state: CounterState? = nil) throws
+        -> CounterState
+    {
+        try CounterState.wait(for: rounds, beyond: state, memoryPath: memoryPath, in: "libvirt")
+    }
+}
+
+extension CounterState {
+    fileprivate static func wait(
+        for rounds: UInt32,
+        beyond state: CounterState?,
+        memoryPath: String,
+        in program: String
+    ) throws -> CounterState {
         let wanted = (state?.rounds ?? 0) + rounds
         let deadline = ContinuousClock.now + .seconds(30)
         while true {

@@ -72,10 +72,19 @@ func spawn(_ arguments: [String], input: CInt?, output: CInt?, error: CInt?) -> 
         posix_spawn_file_actions_addclose(&actions, descriptor)
     }
 
+    // Test code runs on threads that block signals, and a child would inherit that.
+    var attributes = posix_spawnattr_t()
+    guard posix_spawnattr_init(&attributes) == 0 else { return nil }
+    defer { posix_spawnattr_destroy(&attributes) }
+    var nothing = sigset_t()
+    sigemptyset(&nothing)
+    posix_spawnattr_setsigmask(&attributes, &nothing)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+
     let argv = arguments.map { strdup($0) } + [nil]
     defer { argv.forEach { free($0) } }
     var process: pid_t = 0
-    guard posix_spawnp(&process, arguments[0], &actions, nil, argv, environ) == 0 else {
+    guard posix_spawnp(&process, arguments[0], &actions, &attributes, argv, environ) == 0 else {
         return nil
     }
     return process
