@@ -124,11 +124,15 @@ extension MigrationController {
         if direction == .outgoing, capabilities[.returnPath] {
             needs.append((.bidirectional, .returnPath))
         }
-        for (need, capability) in needs {
+        var named = needs.map { ($0.0, "capability '\($0.1.rawValue)'") }
+        if direction == .outgoing, parameters.xIntegrity != .none {
+            named.append((.seekable, "parameter 'x-integrity'"))
+        }
+        for (need, setting) in named {
             do {
                 try address.require(
                     need,
-                    for: capability.rawValue,
+                    for: setting,
                     direction: direction,
                     resources: resources
                 )
@@ -205,6 +209,7 @@ extension MigrationController {
             restraint: capabilities[.autoConverge]
                 ? .throttle : capabilities[.dirtyLimit] ? .dirtyLimit : nil,
             sharesBlocks: capabilities[.mappedRAM] && parameters.xMappedRAMSave == .auto,
+            integrity: parameters.xIntegrity.algorithm,
             leavesOutSharedBlocks: capabilities[.xIgnoreShared],
             guestAddresses: capabilities[.xIgnoreShared] ? guestAddresses : [:],
             obstacle: { activity?.obstacle(toSnapshot: false) },

@@ -22,13 +22,13 @@ extension MigrationAddress {
     ///
     /// - Parameters:
     ///   - need: what is asked of the transport.
-    ///   - capability: who asks, as users know it: `mapped-ram`.
+    ///   - setting: who asks, as users know it: `capability 'mapped-ram'`.
     ///   - direction: whether `fd:` may be a number (incoming only).
     ///   - resources: where descriptors are looked up.
-    /// - Throws: `TransportError` naming the capability, the transport and those that would do.
+    /// - Throws: `TransportError` naming the setting, the transport and those that would do.
     public func require(
         _ need: TransportNeed,
-        for capability: String,
+        for setting: String,
         direction: MigrationDirection,
         resources: TransportResources
     ) throws(TransportError) {
@@ -56,7 +56,7 @@ extension MigrationAddress {
             }
         guard let problem else { return }
         throw TransportError(
-            "use capability '\(capability)' with",
+            "use \(setting) with",
             description,
             reason: "\(problem); \(need.transportsThatServe)"
         )

@@ -36,13 +36,16 @@ final class BlockSharing {
     /// - Returns: nil where the plan has no mapped-ram image.
     /// - Throws: `StreamError` if writes can't be found.
     init?(_ transfer: OutgoingTransfer) throws(StreamError) {
-        guard let writer = transfer.writer as? MappedWriter else { return nil }
+        let outer = transfer.writer as? SealingWriter
+        guard let writer = (outer?.inner ?? transfer.writer) as? MappedWriter else { return nil }
         self.transfer = transfer
         self.writer = writer
         guard transfer.plan.sharesBlocks else { return }
         for (index, block) in transfer.plan.blocks.enumerated() where block.isSharedFile {
             if transfer.plan.takesSnapshot {
                 obstacles[index] = "a background snapshot saves the memory of its instant"
+            } else if transfer.plan.integrity != nil {
+                obstacles[index] = "x-integrity sums up every page"
             } else if let obstacle = obstacle(to: block, index) {
                 obstacles[index] = obstacle
             } else {

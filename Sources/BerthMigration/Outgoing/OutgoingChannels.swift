@@ -47,6 +47,12 @@ struct OutgoingChannels: Sendable {
     ///
     /// - Throws: `StreamError` if the system has no thread left.
     func writer(_ plan: OutgoingPlan) throws(StreamError) -> any GuestWriter {
+        let writer = try plainWriter(plan)
+        guard let algorithm = plan.integrity else { return writer }
+        return SealingWriter(writer, algorithm)
+    }
+
+    private func plainWriter(_ plan: OutgoingPlan) throws(StreamError) -> any GuestWriter {
         let output = StreamOutput(main, position: main.position ?? 0)
         if plan.isMapped {
             return pages.isEmpty

@@ -2,7 +2,7 @@ public import BerthMemory
 public import BerthQAPI
 public import BerthStream
 public import BerthTransport
-import BerthWire
+public import BerthWire
 
 /// Everything that an outgoing migration latches at its start.
 public struct OutgoingPlan: Sendable {
@@ -34,6 +34,8 @@ public struct OutgoingPlan: Sendable {
     var restraint: ConvergenceJudge.Means?
     /// Whether an image shares blocks with memory that is a file, where the file system can.
     public var sharesBlocks = false
+    /// How pages are summed up for a seal behind the image; nil if they aren't.
+    public var integrity: IntegrityAlgorithm?
     /// Whether blocks that the destination shares are listed, but not sent.
     public var leavesOutSharedBlocks = false
     /// Guest-physical addresses by block, if the stream has them.

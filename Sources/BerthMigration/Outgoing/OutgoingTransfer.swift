@@ -88,6 +88,7 @@ final class OutgoingTransfer {
             description: devices.description ?? [],
             closesMemory: closesMemory
         )
+        try (writer as? SealingWriter)?.seal(devices)
         count()
         statistics.update { $0.remainingPageCount = 0 }
         try returnPath?.awaitVerdict()

@@ -25,6 +25,20 @@ public enum MappedRAMSave: String, QAPIEnumeration {
     case copy = "copy"
 }
 
+/// Whether digests of all pages are kept behind the stream in an image, where neither QEMU nor
+/// libvirt looks. Loads check them.
+///
+/// QAPI: `ImageIntegrity`.
+public enum ImageIntegrity: String, QAPIEnumeration {
+    /// None are kept.
+    case none = "none"
+    /// Four bytes for each page; finds damage.
+    case crc32c = "crc32c"
+    /// 32 bytes for each page; finds changes that were made on purpose, too, if the digests
+    /// themselves are kept elsewhere.
+    case blake3 = "blake3"
+}
+
 /// What was done with a block of RAM.
 ///
 /// QAPI: `MappedRAMMeans`.

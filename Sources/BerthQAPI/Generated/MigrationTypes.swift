@@ -833,6 +833,10 @@ public struct MigrationParameters: QAPIObject {
     ///
     /// QAPI: `x-mapped-ram-save`, default `auto`.
     public var xMappedRAMSave: MappedRAMSave
+    /// Digests that are kept with an image in a regular file, in either layout. Not in QEMU.
+    ///
+    /// QAPI: `x-integrity`, default `none`.
+    public var xIntegrity: ImageIntegrity
 
     /// Makes a value of its members.
     public init(
@@ -868,7 +872,8 @@ public struct MigrationParameters: QAPIObject {
         xDirtyTracking: DirtyTrackingMode = .auto,
         xMappedRAMRestore: MappedRAMRestore = .copy,
         xMappedRAMPrefetch: Bool = false,
-        xMappedRAMSave: MappedRAMSave = .auto
+        xMappedRAMSave: MappedRAMSave = .auto,
+        xIntegrity: ImageIntegrity = .none
     ) {
         self.announceInitial = announceInitial
         self.announceMax = announceMax
@@ -903,6 +908,7 @@ public struct MigrationParameters: QAPIObject {
         self.xMappedRAMRestore = xMappedRAMRestore
         self.xMappedRAMPrefetch = xMappedRAMPrefetch
         self.xMappedRAMSave = xMappedRAMSave
+        self.xIntegrity = xIntegrity
     }
 
     /// Takes the members out of an object, in the schema's order.
@@ -940,6 +946,7 @@ public struct MigrationParameters: QAPIObject {
         xMappedRAMRestore = try reader.optional("x-mapped-ram-restore") ?? .copy
         xMappedRAMPrefetch = try reader.optional("x-mapped-ram-prefetch") ?? false
         xMappedRAMSave = try reader.optional("x-mapped-ram-save") ?? .auto
+        xIntegrity = try reader.optional("x-integrity") ?? .none
     }
 
     /// Adds the members to an object; what is nil is left out.
@@ -977,6 +984,7 @@ public struct MigrationParameters: QAPIObject {
         object["x-mapped-ram-restore"] = xMappedRAMRestore.toJSON()
         object["x-mapped-ram-prefetch"] = xMappedRAMPrefetch.toJSON()
         object["x-mapped-ram-save"] = xMappedRAMSave.toJSON()
+        object["x-integrity"] = xIntegrity.toJSON()
     }
 }
 
@@ -1020,6 +1028,7 @@ extension MigrationParameters {
         if let value = changes.xMappedRAMRestore { xMappedRAMRestore = value }
         if let value = changes.xMappedRAMPrefetch { xMappedRAMPrefetch = value }
         if let value = changes.xMappedRAMSave { xMappedRAMSave = value }
+        if let value = changes.xIntegrity { xIntegrity = value }
     }
 
     /// What there is to be set, in the schema's order.
@@ -1271,6 +1280,13 @@ extension MigrationParameters {
             isUnstable: true,
             summary: "how pages get into a mapped-ram image. Not in QEMU"
         ),
+        SettingInfo(
+            name: "x-integrity",
+            kind: .choice(["none", "crc32c", "blake3"]),
+            defaultValue: .string("none"),
+            isUnstable: true,
+            summary: "digests that are kept with an image in a regular file, in either layout. Not in QEMU"
+        ),
     ]
 }
 
@@ -1413,6 +1429,10 @@ public struct MigrateSetParameters: QAPIObject {
     ///
     /// QAPI: `x-mapped-ram-save`.
     public var xMappedRAMSave: MappedRAMSave?
+    /// Digests that are kept with an image in a regular file, in either layout. Not in QEMU.
+    ///
+    /// QAPI: `x-integrity`.
+    public var xIntegrity: ImageIntegrity?
 
     /// Makes a value of its members.
     public init(
@@ -1448,7 +1468,8 @@ public struct MigrateSetParameters: QAPIObject {
         xDirtyTracking: DirtyTrackingMode? = nil,
         xMappedRAMRestore: MappedRAMRestore? = nil,
         xMappedRAMPrefetch: Bool? = nil,
-        xMappedRAMSave: MappedRAMSave? = nil
+        xMappedRAMSave: MappedRAMSave? = nil,
+        xIntegrity: ImageIntegrity? = nil
     ) {
         self.announceInitial = announceInitial
         self.announceMax = announceMax
@@ -1483,6 +1504,7 @@ public struct MigrateSetParameters: QAPIObject {
         self.xMappedRAMRestore = xMappedRAMRestore
         self.xMappedRAMPrefetch = xMappedRAMPrefetch
         self.xMappedRAMSave = xMappedRAMSave
+        self.xIntegrity = xIntegrity
     }
 
     /// Takes the members out of an object, in the schema's order.
@@ -1520,6 +1542,7 @@ public struct MigrateSetParameters: QAPIObject {
         xMappedRAMRestore = try reader.optional("x-mapped-ram-restore")
         xMappedRAMPrefetch = try reader.optional("x-mapped-ram-prefetch")
         xMappedRAMSave = try reader.optional("x-mapped-ram-save")
+        xIntegrity = try reader.optional("x-integrity")
     }
 
     /// Adds the members to an object; what is nil is left out.
@@ -1557,6 +1580,7 @@ public struct MigrateSetParameters: QAPIObject {
         if let xMappedRAMRestore { object["x-mapped-ram-restore"] = xMappedRAMRestore.toJSON() }
         if let xMappedRAMPrefetch { object["x-mapped-ram-prefetch"] = xMappedRAMPrefetch.toJSON() }
         if let xMappedRAMSave { object["x-mapped-ram-save"] = xMappedRAMSave.toJSON() }
+        if let xIntegrity { object["x-integrity"] = xIntegrity.toJSON() }
     }
 }
 

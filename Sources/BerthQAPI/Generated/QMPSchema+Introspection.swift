@@ -189,6 +189,7 @@ extension QMPSchema {
         "x-mapped-ram-restore", "type": "92", "default": null, "features": ["unstable"]}, \#
         {"name": "x-mapped-ram-prefetch", "type": "bool", "default": null, "features": \#
         ["unstable"]}, {"name": "x-mapped-ram-save", "type": "93", "default": null, "features": \#
+        ["unstable"]}, {"name": "x-integrity", "type": "94", "default": null, "features": \#
         ["unstable"]}]}, {"name": "13", "meta-type": "object", "members": [{"name": \#
         "announce-initial", "type": "int", "default": null}, {"name": "announce-max", "type": \#
         "int", "default": null}, {"name": "announce-rounds", "type": "int", "default": null}, \#
@@ -217,19 +218,20 @@ extension QMPSchema {
         "x-mapped-ram-restore", "type": "92", "default": null, "features": ["unstable"]}, \#
         {"name": "x-mapped-ram-prefetch", "type": "bool", "default": null, "features": \#
         ["unstable"]}, {"name": "x-mapped-ram-save", "type": "93", "default": null, "features": \#
+        ["unstable"]}, {"name": "x-integrity", "type": "94", "default": null, "features": \#
         ["unstable"]}]}, {"name": "18", "meta-type": "object", "members": [{"name": "name", \#
-        "type": "str"}, {"name": "thread-id", "type": "int"}]}, {"name": "[95]", "meta-type": \#
-        "array", "element-type": "95"}, {"name": "21", "meta-type": "object", "members": \#
+        "type": "str"}, {"name": "thread-id", "type": "int"}]}, {"name": "[96]", "meta-type": \#
+        "array", "element-type": "96"}, {"name": "21", "meta-type": "object", "members": \#
         [{"name": "dirty-rate", "type": "int", "default": null}, {"name": "status", "type": \#
-        "94"}, {"name": "start-time", "type": "int"}, {"name": "calc-time", "type": "int"}, \#
+        "95"}, {"name": "start-time", "type": "int"}, {"name": "calc-time", "type": "int"}, \#
         {"name": "calc-time-unit", "type": "68"}, {"name": "sample-pages", "type": "int"}, \#
-        {"name": "mode", "type": "69"}, {"name": "vcpu-dirty-rate", "type": "[95]", "default": \#
+        {"name": "mode", "type": "69"}, {"name": "vcpu-dirty-rate", "type": "[96]", "default": \#
         null}]}, {"name": "24", "meta-type": "object", "members": [{"name": "cpu-index", "type": \#
         "int"}, {"name": "limit-rate", "type": "int"}, {"name": "current-rate", "type": "int"}]}, \#
-        {"name": "26", "meta-type": "object", "members": [{"name": "type", "type": "96"}], "tag": \#
-        "type", "variants": [{"case": "block-node", "type": "97"}, {"case": "chardev", "type": \#
-        "98"}, {"case": "migration", "type": "0"}]}, {"name": "27", "meta-type": "object", \#
-        "members": [{"name": "arch", "type": "99"}]}, {"name": "28", "meta-type": "object", \#
+        {"name": "26", "meta-type": "object", "members": [{"name": "type", "type": "97"}], "tag": \#
+        "type", "variants": [{"case": "block-node", "type": "98"}, {"case": "chardev", "type": \#
+        "99"}, {"case": "migration", "type": "0"}]}, {"name": "27", "meta-type": "object", \#
+        "members": [{"name": "arch", "type": "100"}]}, {"name": "28", "meta-type": "object", \#
         "members": [{"name": "present", "type": "bool"}, {"name": "enabled", "type": "bool"}]}, \#
         {"name": "29", "meta-type": "object", "members": [{"name": "name", "type": "str"}, \#
         {"name": "alias", "type": "str", "default": null}, {"name": "is-default", "type": "bool", \#
@@ -243,40 +245,40 @@ extension QMPSchema {
         "type": "int"}, {"name": "merge", "type": "bool"}, {"name": "dump", "type": "bool"}, \#
         {"name": "prealloc", "type": "bool"}, {"name": "share", "type": "bool"}, {"name": \#
         "reserve", "type": "bool", "default": null}, {"name": "host-nodes", "type": "[int]"}, \#
-        {"name": "policy", "type": "100"}]}, {"name": "32", "meta-type": "object", "members": \#
-        [{"name": "qom-type", "type": "101"}, {"name": "id", "type": "str"}], "tag": "qom-type", \#
-        "variants": [{"case": "external-writer", "type": "102"}, {"case": "guest-workload", \#
-        "type": "103"}, {"case": "memory-backend-file", "type": "104"}, {"case": \#
-        "memory-backend-memfd", "type": "105"}, {"case": "memory-backend-ram", "type": "106"}]}, \#
+        {"name": "policy", "type": "101"}]}, {"name": "32", "meta-type": "object", "members": \#
+        [{"name": "qom-type", "type": "102"}, {"name": "id", "type": "str"}], "tag": "qom-type", \#
+        "variants": [{"case": "external-writer", "type": "103"}, {"case": "guest-workload", \#
+        "type": "104"}, {"case": "memory-backend-file", "type": "105"}, {"case": \#
+        "memory-backend-memfd", "type": "106"}, {"case": "memory-backend-ram", "type": "107"}]}, \#
         {"name": "35", "meta-type": "object", "members": [{"name": "name", "type": "str"}, \#
         {"name": "type", "type": "str"}, {"name": "description", "type": "str", "default": \#
         null}]}, {"name": "38", "meta-type": "object", "members": [{"name": "name", "type": \#
         "str"}, {"name": "abstract", "type": "bool", "default": null}, {"name": "parent", "type": \#
-        "str", "default": null}]}, {"name": "[109]", "meta-type": "array", "element-type": \#
-        "109"}, {"name": "40", "meta-type": "object", "members": [{"name": "id", "type": "str"}, \#
+        "str", "default": null}]}, {"name": "[110]", "meta-type": "array", "element-type": \#
+        "110"}, {"name": "40", "meta-type": "object", "members": [{"name": "id", "type": "str"}, \#
         {"name": "memdev", "type": "str"}, {"name": "start", "type": "int"}, {"name": "size", \#
-        "type": "int"}, {"name": "pattern", "type": "107"}, {"name": "rate", "type": "int"}, \#
+        "type": "int"}, {"name": "pattern", "type": "108"}, {"name": "rate", "type": "int"}, \#
         {"name": "threads", "type": "int"}, {"name": "running", "type": "bool"}, {"name": \#
         "writes", "type": "int"}, {"name": "throughput", "type": "int"}, {"name": \#
         "longest-write", "type": "int"}, {"name": "throttle", "type": "int"}, {"name": "verdict", \#
-        "type": "108"}, {"name": "faults", "type": "[109]"}, {"name": "fault-count", "type": \#
+        "type": "109"}, {"name": "faults", "type": "[110]"}, {"name": "fault-count", "type": \#
         "int"}]}, {"name": "41", "meta-type": "object", "members": [{"name": "id", "type": \#
         "str"}, {"name": "memdev", "type": "str"}, {"name": "path", "type": "str"}, {"name": \#
-        "state", "type": "110"}, {"name": "pid", "type": "int", "default": null}, {"name": \#
+        "state", "type": "111"}, {"name": "pid", "type": "int", "default": null}, {"name": \#
         "tracked", "type": "bool"}, {"name": "untracked-reason", "type": "str", "default": null}, \#
         {"name": "last-refusal", "type": "str", "default": null}]}, {"name": "42", "meta-type": \#
         "object", "members": [{"name": "block", "type": "str"}, {"name": "size", "type": "int"}, \#
-        {"name": "digest", "type": "str"}]}, {"name": "[111]", "meta-type": "array", \#
-        "element-type": "111"}, {"name": "43", "meta-type": "object", "members": [{"name": \#
-        "block", "type": "str"}, {"name": "mechanisms", "type": "[111]"}, {"name": "active", \#
+        {"name": "digest", "type": "str"}]}, {"name": "[112]", "meta-type": "array", \#
+        "element-type": "112"}, {"name": "43", "meta-type": "object", "members": [{"name": \#
+        "block", "type": "str"}, {"name": "mechanisms", "type": "[112]"}, {"name": "active", \#
         "type": "bool"}, {"name": "kernel", "type": "bool"}, {"name": "kernel-obstacle", "type": \#
         "str", "default": null}, {"name": "snapshot", "type": "bool"}, {"name": \#
         "snapshot-obstacle", "type": "str", "default": null}]}, {"name": "44", "meta-type": \#
-        "object", "members": [{"name": "load", "type": "112", "default": null}, {"name": "save", \#
-        "type": "113", "default": null}]}, {"name": "48", "meta-type": "object", "members": \#
-        [{"name": "fd", "type": "int"}, {"name": "fdset-id", "type": "int"}]}, {"name": "[114]", \#
-        "meta-type": "array", "element-type": "114"}, {"name": "50", "meta-type": "object", \#
-        "members": [{"name": "fds", "type": "[114]"}, {"name": "fdset-id", "type": "int"}]}, \#
+        "object", "members": [{"name": "load", "type": "113", "default": null}, {"name": "save", \#
+        "type": "114", "default": null}]}, {"name": "48", "meta-type": "object", "members": \#
+        [{"name": "fd", "type": "int"}, {"name": "fdset-id", "type": "int"}]}, {"name": "[115]", \#
+        "meta-type": "array", "element-type": "115"}, {"name": "50", "meta-type": "object", \#
+        "members": [{"name": "fds", "type": "[115]"}, {"name": "fdset-id", "type": "int"}]}, \#
         {"name": "52", "meta-type": "object", "members": [{"name": "name", "type": "str", \#
         "default": null}]}, {"name": "53", "meta-type": "object", "members": [{"name": "UUID", \#
         "type": "str"}]}, {"name": "55", "meta-type": "object", "members": [{"name": \#
@@ -291,8 +293,8 @@ extension QMPSchema {
         "reset"}, {"name": "shutdown"}, {"name": "poweroff"}, {"name": "pause"}, {"name": \#
         "debug"}, {"name": "none"}, {"name": "inject-nmi"}], "values": ["reset", "shutdown", \#
         "poweroff", "pause", "debug", "none", "inject-nmi"]}, {"name": "66", "meta-type": \#
-        "object", "members": [{"name": "channel-type", "type": "115"}, {"name": "addr", "type": \#
-        "116"}]}, {"name": "67", "meta-type": "enum", "members": [{"name": "none"}, {"name": \#
+        "object", "members": [{"name": "channel-type", "type": "116"}, {"name": "addr", "type": \#
+        "117"}]}, {"name": "67", "meta-type": "enum", "members": [{"name": "none"}, {"name": \#
         "setup"}, {"name": "cancelling"}, {"name": "cancelled"}, {"name": "active"}, {"name": \#
         "postcopy-active"}, {"name": "postcopy-paused"}, {"name": "postcopy-recover-setup"}, \#
         {"name": "postcopy-recover"}, {"name": "completed"}, {"name": "failed"}, {"name": \#
@@ -315,21 +317,21 @@ extension QMPSchema {
         "members": [{"name": "builtin"}, {"name": "enum"}, {"name": "array"}, {"name": "object"}, \#
         {"name": "alternate"}, {"name": "command"}, {"name": "event"}], "values": ["builtin", \#
         "enum", "array", "object", "alternate", "command", "event"]}, {"name": "73", "meta-type": \#
-        "object", "members": [{"name": "json-type", "type": "117"}]}, {"name": "[118]", \#
-        "meta-type": "array", "element-type": "118"}, {"name": "74", "meta-type": "object", \#
-        "members": [{"name": "members", "type": "[118]"}, {"name": "values", "type": "[str]", \#
+        "object", "members": [{"name": "json-type", "type": "118"}]}, {"name": "[119]", \#
+        "meta-type": "array", "element-type": "119"}, {"name": "74", "meta-type": "object", \#
+        "members": [{"name": "members", "type": "[119]"}, {"name": "values", "type": "[str]", \#
         "features": ["deprecated"]}]}, {"name": "75", "meta-type": "object", "members": [{"name": \#
-        "element-type", "type": "str"}]}, {"name": "[119]", "meta-type": "array", "element-type": \#
-        "119"}, {"name": "[120]", "meta-type": "array", "element-type": "120"}, {"name": "76", \#
-        "meta-type": "object", "members": [{"name": "members", "type": "[119]"}, {"name": "tag", \#
-        "type": "str", "default": null}, {"name": "variants", "type": "[120]", "default": \#
-        null}]}, {"name": "[121]", "meta-type": "array", "element-type": "121"}, {"name": "77", \#
-        "meta-type": "object", "members": [{"name": "members", "type": "[121]"}]}, {"name": "78", \#
+        "element-type", "type": "str"}]}, {"name": "[120]", "meta-type": "array", "element-type": \#
+        "120"}, {"name": "[121]", "meta-type": "array", "element-type": "121"}, {"name": "76", \#
+        "meta-type": "object", "members": [{"name": "members", "type": "[120]"}, {"name": "tag", \#
+        "type": "str", "default": null}, {"name": "variants", "type": "[121]", "default": \#
+        null}]}, {"name": "[122]", "meta-type": "array", "element-type": "122"}, {"name": "77", \#
+        "meta-type": "object", "members": [{"name": "members", "type": "[122]"}]}, {"name": "78", \#
         "meta-type": "object", "members": [{"name": "arg-type", "type": "str"}, {"name": \#
         "ret-type", "type": "str"}, {"name": "allow-oob", "type": "bool", "default": null}]}, \#
         {"name": "79", "meta-type": "object", "members": [{"name": "arg-type", "type": "str"}]}, \#
         {"name": "80", "meta-type": "object", "members": [{"name": "name", "type": "str"}, \#
-        {"name": "type", "type": "122"}, {"name": "help", "type": "str", "default": null}, \#
+        {"name": "type", "type": "123"}, {"name": "help", "type": "str", "default": null}, \#
         {"name": "default", "type": "str", "default": null}]}, {"name": "81", "meta-type": \#
         "enum", "members": [{"name": "debug"}, {"name": "inmigrate"}, {"name": "internal-error"}, \#
         {"name": "io-error"}, {"name": "paused"}, {"name": "postmigrate"}, {"name": "prelaunch"}, \#
@@ -352,9 +354,9 @@ extension QMPSchema {
         "int"}, {"name": "pages", "type": "int"}, {"name": "cache-miss", "type": "int"}, {"name": \#
         "cache-miss-rate", "type": "number"}, {"name": "encoding-rate", "type": "number"}, \#
         {"name": "overflow", "type": "int"}]}, {"name": "84", "meta-type": "object", "members": \#
-        [{"name": "type", "type": "123"}], "tag": "type", "variants": [{"case": "inet", "type": \#
-        "124"}, {"case": "unix", "type": "125"}, {"case": "vsock", "type": "126"}, {"case": "fd", \#
-        "type": "127"}]}, {"name": "85", "meta-type": "enum", "members": [{"name": "xbzrle"}, \#
+        [{"name": "type", "type": "124"}], "tag": "type", "variants": [{"case": "inet", "type": \#
+        "125"}, {"case": "unix", "type": "126"}, {"case": "vsock", "type": "127"}, {"case": "fd", \#
+        "type": "128"}]}, {"name": "85", "meta-type": "enum", "members": [{"name": "xbzrle"}, \#
         {"name": "rdma-pin-all"}, {"name": "auto-converge"}, {"name": "zero-blocks", "features": \#
         ["deprecated"]}, {"name": "events"}, {"name": "postcopy-ram"}, {"name": "x-colo", \#
         "features": ["unstable"]}, {"name": "release-ram"}, {"name": "return-path"}, {"name": \#
@@ -372,10 +374,10 @@ extension QMPSchema {
         {"name": "null", "meta-type": "builtin", "json-type": "null"}, {"name": "86", \#
         "meta-type": "alternate", "members": [{"type": "str"}, {"type": "null"}]}, {"name": "87", \#
         "meta-type": "enum", "members": [{"name": "none"}, {"name": "zlib"}, {"name": "zstd"}], \#
-        "values": ["none", "zlib", "zstd"]}, {"name": "[128]", "meta-type": "array", \#
-        "element-type": "128"}, {"name": "88", "meta-type": "object", "members": [{"name": \#
+        "values": ["none", "zlib", "zstd"]}, {"name": "[129]", "meta-type": "array", \#
+        "element-type": "129"}, {"name": "88", "meta-type": "object", "members": [{"name": \#
         "node-name", "type": "str"}, {"name": "alias", "type": "str"}, {"name": "bitmaps", \#
-        "type": "[128]"}]}, {"name": "89", "meta-type": "enum", "members": [{"name": "normal"}, \#
+        "type": "[129]"}]}, {"name": "89", "meta-type": "enum", "members": [{"name": "normal"}, \#
         {"name": "cpr-reboot"}, {"name": "cpr-transfer"}], "values": ["normal", "cpr-reboot", \#
         "cpr-transfer"]}, {"name": "90", "meta-type": "enum", "members": [{"name": "none"}, \#
         {"name": "legacy"}, {"name": "multifd"}], "values": ["none", "legacy", "multifd"]}, \#
@@ -384,32 +386,34 @@ extension QMPSchema {
         "meta-type": "enum", "members": [{"name": "copy"}, {"name": "map"}], "values": ["copy", \#
         "map"]}, {"name": "93", "meta-type": "enum", "members": [{"name": "auto"}, {"name": \#
         "copy"}], "values": ["auto", "copy"]}, {"name": "94", "meta-type": "enum", "members": \#
-        [{"name": "unstarted"}, {"name": "measuring"}, {"name": "measured"}], "values": \#
-        ["unstarted", "measuring", "measured"]}, {"name": "95", "meta-type": "object", "members": \#
-        [{"name": "id", "type": "int"}, {"name": "dirty-rate", "type": "int"}]}, {"name": "96", \#
-        "meta-type": "enum", "members": [{"name": "block-node"}, {"name": "chardev"}, {"name": \#
-        "migration"}], "values": ["block-node", "chardev", "migration"]}, {"name": "97", \#
-        "meta-type": "object", "members": [{"name": "node-name", "type": "str"}]}, {"name": "98", \#
-        "meta-type": "object", "members": [{"name": "id", "type": "str"}]}, {"name": "99", \#
-        "meta-type": "enum", "members": [{"name": "aarch64"}, {"name": "arm"}, {"name": "i386"}, \#
-        {"name": "loongarch64"}, {"name": "ppc64"}, {"name": "riscv64"}, {"name": "s390x"}, \#
-        {"name": "x86_64"}], "values": ["aarch64", "arm", "i386", "loongarch64", "ppc64", \#
-        "riscv64", "s390x", "x86_64"]}, {"name": "100", "meta-type": "enum", "members": [{"name": \#
+        [{"name": "none"}, {"name": "crc32c"}, {"name": "blake3"}], "values": ["none", "crc32c", \#
+        "blake3"]}, {"name": "95", "meta-type": "enum", "members": [{"name": "unstarted"}, \#
+        {"name": "measuring"}, {"name": "measured"}], "values": ["unstarted", "measuring", \#
+        "measured"]}, {"name": "96", "meta-type": "object", "members": [{"name": "id", "type": \#
+        "int"}, {"name": "dirty-rate", "type": "int"}]}, {"name": "97", "meta-type": "enum", \#
+        "members": [{"name": "block-node"}, {"name": "chardev"}, {"name": "migration"}], \#
+        "values": ["block-node", "chardev", "migration"]}, {"name": "98", "meta-type": "object", \#
+        "members": [{"name": "node-name", "type": "str"}]}, {"name": "99", "meta-type": "object", \#
+        "members": [{"name": "id", "type": "str"}]}, {"name": "100", "meta-type": "enum", \#
+        "members": [{"name": "aarch64"}, {"name": "arm"}, {"name": "i386"}, {"name": \#
+        "loongarch64"}, {"name": "ppc64"}, {"name": "riscv64"}, {"name": "s390x"}, {"name": \#
+        "x86_64"}], "values": ["aarch64", "arm", "i386", "loongarch64", "ppc64", "riscv64", \#
+        "s390x", "x86_64"]}, {"name": "101", "meta-type": "enum", "members": [{"name": \#
         "default"}, {"name": "preferred"}, {"name": "bind"}, {"name": "interleave"}], "values": \#
-        ["default", "preferred", "bind", "interleave"]}, {"name": "101", "meta-type": "enum", \#
+        ["default", "preferred", "bind", "interleave"]}, {"name": "102", "meta-type": "enum", \#
         "members": [{"name": "external-writer"}, {"name": "guest-workload"}, {"name": \#
         "memory-backend-file"}, {"name": "memory-backend-memfd"}, {"name": \#
         "memory-backend-ram"}], "values": ["external-writer", "guest-workload", \#
-        "memory-backend-file", "memory-backend-memfd", "memory-backend-ram"]}, {"name": "102", \#
+        "memory-backend-file", "memory-backend-memfd", "memory-backend-ram"]}, {"name": "103", \#
         "meta-type": "object", "members": [{"name": "memdev", "type": "str"}, {"name": "path", \#
-        "type": "str"}]}, {"name": "103", "meta-type": "object", "members": [{"name": "memdev", \#
+        "type": "str"}]}, {"name": "104", "meta-type": "object", "members": [{"name": "memdev", \#
         "type": "str"}, {"name": "start", "type": "int", "default": null}, {"name": "size", \#
-        "type": "int", "default": null}, {"name": "pattern", "type": "107", "default": null}, \#
+        "type": "int", "default": null}, {"name": "pattern", "type": "108", "default": null}, \#
         {"name": "rate", "type": "int", "default": null}, {"name": "threads", "type": "int", \#
-        "default": null}]}, {"name": "104", "meta-type": "object", "members": [{"name": "dump", \#
+        "default": null}]}, {"name": "105", "meta-type": "object", "members": [{"name": "dump", \#
         "type": "bool", "default": null}, {"name": "host-nodes", "type": "[int]", "default": \#
         null}, {"name": "merge", "type": "bool", "default": null}, {"name": "policy", "type": \#
-        "100", "default": null}, {"name": "prealloc", "type": "bool", "default": null}, {"name": \#
+        "101", "default": null}, {"name": "prealloc", "type": "bool", "default": null}, {"name": \#
         "prealloc-threads", "type": "int", "default": null}, {"name": "prealloc-context", "type": \#
         "str", "default": null}, {"name": "share", "type": "bool", "default": null}, {"name": \#
         "reserve", "type": "bool", "default": null}, {"name": "size", "type": "int"}, {"name": \#
@@ -417,86 +421,86 @@ extension QMPSchema {
         "align", "type": "int", "default": null}, {"name": "offset", "type": "int", "default": \#
         null}, {"name": "discard-data", "type": "bool", "default": null}, {"name": "mem-path", \#
         "type": "str"}, {"name": "pmem", "type": "bool", "default": null}, {"name": "readonly", \#
-        "type": "bool", "default": null}, {"name": "rom", "type": "129", "default": null}]}, \#
-        {"name": "105", "meta-type": "object", "members": [{"name": "dump", "type": "bool", \#
+        "type": "bool", "default": null}, {"name": "rom", "type": "130", "default": null}]}, \#
+        {"name": "106", "meta-type": "object", "members": [{"name": "dump", "type": "bool", \#
         "default": null}, {"name": "host-nodes", "type": "[int]", "default": null}, {"name": \#
-        "merge", "type": "bool", "default": null}, {"name": "policy", "type": "100", "default": \#
+        "merge", "type": "bool", "default": null}, {"name": "policy", "type": "101", "default": \#
         null}, {"name": "prealloc", "type": "bool", "default": null}, {"name": \#
         "prealloc-threads", "type": "int", "default": null}, {"name": "prealloc-context", "type": \#
         "str", "default": null}, {"name": "share", "type": "bool", "default": null}, {"name": \#
         "reserve", "type": "bool", "default": null}, {"name": "size", "type": "int"}, {"name": \#
         "x-use-canonical-path-for-ramblock-id", "type": "bool", "default": null}, {"name": \#
         "hugetlb", "type": "bool", "default": null}, {"name": "hugetlbsize", "type": "int", \#
-        "default": null}, {"name": "seal", "type": "bool", "default": null}]}, {"name": "106", \#
+        "default": null}, {"name": "seal", "type": "bool", "default": null}]}, {"name": "107", \#
         "meta-type": "object", "members": [{"name": "dump", "type": "bool", "default": null}, \#
         {"name": "host-nodes", "type": "[int]", "default": null}, {"name": "merge", "type": \#
-        "bool", "default": null}, {"name": "policy", "type": "100", "default": null}, {"name": \#
+        "bool", "default": null}, {"name": "policy", "type": "101", "default": null}, {"name": \#
         "prealloc", "type": "bool", "default": null}, {"name": "prealloc-threads", "type": "int", \#
         "default": null}, {"name": "prealloc-context", "type": "str", "default": null}, {"name": \#
         "share", "type": "bool", "default": null}, {"name": "reserve", "type": "bool", "default": \#
         null}, {"name": "size", "type": "int"}, {"name": "x-use-canonical-path-for-ramblock-id", \#
-        "type": "bool", "default": null}]}, {"name": "107", "meta-type": "enum", "members": \#
+        "type": "bool", "default": null}]}, {"name": "108", "meta-type": "enum", "members": \#
         [{"name": "increment"}, {"name": "random"}, {"name": "sequential"}, {"name": "zipf"}], \#
-        "values": ["increment", "random", "sequential", "zipf"]}, {"name": "108", "meta-type": \#
+        "values": ["increment", "random", "sequential", "zipf"]}, {"name": "109", "meta-type": \#
         "enum", "members": [{"name": "unchecked"}, {"name": "clean"}, {"name": "corrupt"}], \#
-        "values": ["unchecked", "clean", "corrupt"]}, {"name": "109", "meta-type": "object", \#
-        "members": [{"name": "offset", "type": "int"}, {"name": "kind", "type": "130"}]}, \#
-        {"name": "110", "meta-type": "enum", "members": [{"name": "absent"}, {"name": \#
+        "values": ["unchecked", "clean", "corrupt"]}, {"name": "110", "meta-type": "object", \#
+        "members": [{"name": "offset", "type": "int"}, {"name": "kind", "type": "131"}]}, \#
+        {"name": "111", "meta-type": "enum", "members": [{"name": "absent"}, {"name": \#
         "attaching"}, {"name": "paused"}, {"name": "running"}, {"name": "pausing"}], "values": \#
-        ["absent", "attaching", "paused", "running", "pausing"]}, {"name": "111", "meta-type": \#
+        ["absent", "attaching", "paused", "running", "pausing"]}, {"name": "112", "meta-type": \#
         "enum", "members": [{"name": "software"}, {"name": "kernel"}, {"name": "peer"}], \#
-        "values": ["software", "kernel", "peer"]}, {"name": "[131]", "meta-type": "array", \#
-        "element-type": "131"}, {"name": "112", "meta-type": "object", "members": [{"name": \#
-        "image", "type": "str"}, {"name": "blocks", "type": "[131]"}, {"name": "changed", "type": \#
-        "bool"}, {"name": "prefetch", "type": "132"}, {"name": "prefetched", "type": "int"}]}, \#
-        {"name": "113", "meta-type": "object", "members": [{"name": "image", "type": "str"}, \#
-        {"name": "blocks", "type": "[131]"}]}, {"name": "114", "meta-type": "object", "members": \#
+        "values": ["software", "kernel", "peer"]}, {"name": "[132]", "meta-type": "array", \#
+        "element-type": "132"}, {"name": "113", "meta-type": "object", "members": [{"name": \#
+        "image", "type": "str"}, {"name": "blocks", "type": "[132]"}, {"name": "changed", "type": \#
+        "bool"}, {"name": "prefetch", "type": "133"}, {"name": "prefetched", "type": "int"}]}, \#
+        {"name": "114", "meta-type": "object", "members": [{"name": "image", "type": "str"}, \#
+        {"name": "blocks", "type": "[132]"}]}, {"name": "115", "meta-type": "object", "members": \#
         [{"name": "fd", "type": "int"}, {"name": "opaque", "type": "str", "default": null}]}, \#
-        {"name": "115", "meta-type": "enum", "members": [{"name": "main"}, {"name": "cpr"}], \#
-        "values": ["main", "cpr"]}, {"name": "116", "meta-type": "object", "members": [{"name": \#
-        "transport", "type": "133"}], "tag": "transport", "variants": [{"case": "socket", "type": \#
-        "84"}, {"case": "exec", "type": "134"}, {"case": "rdma", "type": "124"}, {"case": "file", \#
-        "type": "135"}]}, {"name": "117", "meta-type": "enum", "members": [{"name": "string"}, \#
+        {"name": "116", "meta-type": "enum", "members": [{"name": "main"}, {"name": "cpr"}], \#
+        "values": ["main", "cpr"]}, {"name": "117", "meta-type": "object", "members": [{"name": \#
+        "transport", "type": "134"}], "tag": "transport", "variants": [{"case": "socket", "type": \#
+        "84"}, {"case": "exec", "type": "135"}, {"case": "rdma", "type": "125"}, {"case": "file", \#
+        "type": "136"}]}, {"name": "118", "meta-type": "enum", "members": [{"name": "string"}, \#
         {"name": "number"}, {"name": "int"}, {"name": "boolean"}, {"name": "null"}, {"name": \#
         "object"}, {"name": "array"}, {"name": "value"}], "values": ["string", "number", "int", \#
-        "boolean", "null", "object", "array", "value"]}, {"name": "118", "meta-type": "object", \#
+        "boolean", "null", "object", "array", "value"]}, {"name": "119", "meta-type": "object", \#
         "members": [{"name": "name", "type": "str"}, {"name": "features", "type": "[str]", \#
-        "default": null}]}, {"name": "119", "meta-type": "object", "members": [{"name": "name", \#
+        "default": null}]}, {"name": "120", "meta-type": "object", "members": [{"name": "name", \#
         "type": "str"}, {"name": "type", "type": "str"}, {"name": "default", "type": "any", \#
         "default": null}, {"name": "features", "type": "[str]", "default": null}]}, {"name": \#
-        "120", "meta-type": "object", "members": [{"name": "case", "type": "str"}, {"name": \#
-        "type", "type": "str"}]}, {"name": "121", "meta-type": "object", "members": [{"name": \#
-        "type", "type": "str"}]}, {"name": "122", "meta-type": "enum", "members": [{"name": \#
+        "121", "meta-type": "object", "members": [{"name": "case", "type": "str"}, {"name": \#
+        "type", "type": "str"}]}, {"name": "122", "meta-type": "object", "members": [{"name": \#
+        "type", "type": "str"}]}, {"name": "123", "meta-type": "enum", "members": [{"name": \#
         "string"}, {"name": "boolean"}, {"name": "number"}, {"name": "size"}], "values": \#
-        ["string", "boolean", "number", "size"]}, {"name": "123", "meta-type": "enum", "members": \#
+        ["string", "boolean", "number", "size"]}, {"name": "124", "meta-type": "enum", "members": \#
         [{"name": "inet"}, {"name": "unix"}, {"name": "vsock"}, {"name": "fd"}], "values": \#
-        ["inet", "unix", "vsock", "fd"]}, {"name": "124", "meta-type": "object", "members": \#
+        ["inet", "unix", "vsock", "fd"]}, {"name": "125", "meta-type": "object", "members": \#
         [{"name": "host", "type": "str"}, {"name": "port", "type": "str"}, {"name": "numeric", \#
         "type": "bool", "default": null}, {"name": "to", "type": "int", "default": null}, \#
         {"name": "ipv4", "type": "bool", "default": null}, {"name": "ipv6", "type": "bool", \#
         "default": null}, {"name": "keep-alive", "type": "bool", "default": null}, {"name": \#
-        "mptcp", "type": "bool", "default": null}]}, {"name": "125", "meta-type": "object", \#
+        "mptcp", "type": "bool", "default": null}]}, {"name": "126", "meta-type": "object", \#
         "members": [{"name": "path", "type": "str"}, {"name": "abstract", "type": "bool", \#
-        "default": null}, {"name": "tight", "type": "bool", "default": null}]}, {"name": "126", \#
+        "default": null}, {"name": "tight", "type": "bool", "default": null}]}, {"name": "127", \#
         "meta-type": "object", "members": [{"name": "cid", "type": "str"}, {"name": "port", \#
-        "type": "str"}]}, {"name": "127", "meta-type": "object", "members": [{"name": "str", \#
-        "type": "str"}]}, {"name": "128", "meta-type": "object", "members": [{"name": "name", \#
-        "type": "str"}, {"name": "alias", "type": "str"}, {"name": "transform", "type": "136", \#
-        "default": null}]}, {"name": "129", "meta-type": "enum", "members": [{"name": "auto"}, \#
-        {"name": "on"}, {"name": "off"}], "values": ["auto", "on", "off"]}, {"name": "130", \#
+        "type": "str"}]}, {"name": "128", "meta-type": "object", "members": [{"name": "str", \#
+        "type": "str"}]}, {"name": "129", "meta-type": "object", "members": [{"name": "name", \#
+        "type": "str"}, {"name": "alias", "type": "str"}, {"name": "transform", "type": "137", \#
+        "default": null}]}, {"name": "130", "meta-type": "enum", "members": [{"name": "auto"}, \#
+        {"name": "on"}, {"name": "off"}], "values": ["auto", "on", "off"]}, {"name": "131", \#
         "meta-type": "enum", "members": [{"name": "torn"}, {"name": "misplaced"}, {"name": \#
-        "stale"}], "values": ["torn", "misplaced", "stale"]}, {"name": "131", "meta-type": \#
+        "stale"}], "values": ["torn", "misplaced", "stale"]}, {"name": "132", "meta-type": \#
         "object", "members": [{"name": "block", "type": "str"}, {"name": "size", "type": "int"}, \#
-        {"name": "present", "type": "int"}, {"name": "means", "type": "137"}, {"name": "reason", \#
-        "type": "str", "default": null}]}, {"name": "132", "meta-type": "enum", "members": \#
+        {"name": "present", "type": "int"}, {"name": "means", "type": "138"}, {"name": "reason", \#
+        "type": "str", "default": null}]}, {"name": "133", "meta-type": "enum", "members": \#
         [{"name": "off"}, {"name": "active"}, {"name": "completed"}, {"name": "failed"}], \#
-        "values": ["off", "active", "completed", "failed"]}, {"name": "133", "meta-type": "enum", \#
+        "values": ["off", "active", "completed", "failed"]}, {"name": "134", "meta-type": "enum", \#
         "members": [{"name": "socket"}, {"name": "exec"}, {"name": "rdma"}, {"name": "file"}], \#
-        "values": ["socket", "exec", "rdma", "file"]}, {"name": "134", "meta-type": "object", \#
-        "members": [{"name": "args", "type": "[str]"}]}, {"name": "135", "meta-type": "object", \#
+        "values": ["socket", "exec", "rdma", "file"]}, {"name": "135", "meta-type": "object", \#
+        "members": [{"name": "args", "type": "[str]"}]}, {"name": "136", "meta-type": "object", \#
         "members": [{"name": "filename", "type": "str"}, {"name": "offset", "type": "int"}]}, \#
-        {"name": "136", "meta-type": "object", "members": [{"name": "persistent", "type": "bool", \#
-        "default": null}]}, {"name": "137", "meta-type": "enum", "members": [{"name": "copied"}, \#
+        {"name": "137", "meta-type": "object", "members": [{"name": "persistent", "type": "bool", \#
+        "default": null}]}, {"name": "138", "meta-type": "enum", "members": [{"name": "copied"}, \#
         {"name": "mapped"}, {"name": "shared"}], "values": ["copied", "mapped", "shared"]}]
         """#
 }

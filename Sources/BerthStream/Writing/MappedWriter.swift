@@ -236,6 +236,17 @@ public final class MappedWriter: GuestWriter {
         mark(delta.block, delta.offset, targetPageByteCount, present: true)
     }
 
+    /// Notes where the pages of all blocks lie, and which there are.
+    func noteMaps(in digests: PageDigests) {
+        for (index, region) in regions.enumerated() {
+            digests.noteMap(
+                block: index,
+                pagesOffset: region.header.pagesOffset,
+                present: region.present.whole
+            )
+        }
+    }
+
     private func mark(_ block: Int, _ offset: Int, _ byteCount: Int, present: Bool) {
         let pages = offset / targetPageByteCount..<(offset + byteCount).pageCountRoundedUp
         regions[block].present.set(pages, to: present)

@@ -55,6 +55,15 @@ struct SparseBitmap {
             ?? Array(repeating: 0, count: (pageCount(ofPart: index) + 63) / 64 * 8)
     }
 
+    /// All bits in one piece; costs memory for all of them.
+    var whole: PageBitmap {
+        var bytes: [UInt8] = []
+        for index in 0..<partCount {
+            bytes += self.bytes(ofPart: index)
+        }
+        return PageBitmap(pageCount: pageCount, littleEndianBytes: bytes)
+    }
+
     private func pageCount(ofPart index: Int) -> Int {
         min(pageCount - index * Self.partPageCount, Self.partPageCount)
     }
