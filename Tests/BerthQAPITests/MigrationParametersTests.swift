@@ -21,7 +21,7 @@ import Testing
             "mode": .string("normal"), "zero-page-detection": .string("multifd"),
             "direct-io": .bool(false), "x-dirty-tracking": .string("auto"),
             "x-mapped-ram-restore": .string("copy"), "x-mapped-ram-prefetch": .bool(false),
-            "x-mapped-ram-save": .string("auto"),
+            "x-mapped-ram-save": .string("auto"), "x-integrity": .string("none"),
         ]
         #expect(MigrationParameters().toObject() == expected)
     }
@@ -105,12 +105,13 @@ import Testing
             #expect(defaults[setting.name] == setting.defaultValue, "\(setting.name)")
             #expect(!setting.summary.isEmpty)
         }
-        #expect(MigrationParameters.settings.count == 33)
+        #expect(MigrationParameters.settings.count == 34)
         let unstable = MigrationParameters.settings.filter(\.isUnstable).map(\.name)
         #expect(
             unstable == [
                 "x-checkpoint-delay", "x-vcpu-dirty-limit-period", "x-dirty-tracking",
                 "x-mapped-ram-restore", "x-mapped-ram-prefetch", "x-mapped-ram-save",
+                "x-integrity",
             ]
         )
     }

@@ -190,6 +190,7 @@ import Testing
         x-mapped-ram-restore: copy
         x-mapped-ram-prefetch: off
         x-mapped-ram-save: auto
+        x-integrity: none
 
         """
 }

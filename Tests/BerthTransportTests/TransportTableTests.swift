@@ -162,7 +162,7 @@ struct TransportTableTests {
             let text = failure.description
             #expect(
                 text.hasPrefix(
-                    "cannot use capability 'some-capability' with '\(address.description)': "
+                    "cannot use some-capability with '\(address.description)': "
                 )
             )
             #expect(text.hasSuffix(need.transportsThatServe))
