@@ -107,7 +107,8 @@ let package = Package(
         .executableTarget(
             name: "berth",
             dependencies: [
-                "BerthServer", "BerthClient", "BerthImages", "BerthStream", "BerthQAPI",
+                "BerthServer", "BerthClient", "BerthImages", "BerthStream", "BerthWire",
+                "BerthQAPI",
                 "BerthSystem",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

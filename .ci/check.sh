@@ -50,7 +50,7 @@ BerthMigration: Glibc SystemPackage BerthQAPI BerthStream $below_stream
 BerthMonitor: Glibc SystemPackage BerthQAPI BerthJSON BerthSystem CEdit
 BerthServer: Glibc SystemPackage BerthMonitor BerthMigration BerthImages BerthWorkload BerthQAPI BerthStream $below_stream
 BerthClient: Glibc BerthMonitor BerthJSON BerthSystem
-berth: Glibc ArgumentParser BerthServer BerthClient BerthImages BerthStream BerthQAPI BerthSystem
+berth: Glibc ArgumentParser BerthServer BerthClient BerthImages BerthStream BerthWire BerthQAPI BerthSystem
 berth-bench: Glibc BerthStream $below_stream
 berth-qapi: Glibc Foundation
 "

@@ -85,9 +85,18 @@ public final class GuestImage {
     ///   is compressed.
     @available(*, noasync)
     public func read(_ receiver: any StreamReceiver) throws(ImageError) -> ImageReading {
+        try read(receiver, to: nil)
+    }
+
+    /// The same of a stream of which is known where it ends.
+    @available(*, noasync)
+    func read(
+        _ receiver: any StreamReceiver,
+        to knownEnd: UInt64?
+    ) throws(ImageError) -> ImageReading {
         let channel = try openStream()
         let start = channel.position ?? 0
-        let end = Seal.streamEnd(in: channel, from: start)
+        let end = knownEnd ?? Seal.streamEnd(in: channel, from: start)
         let input = StreamInput(channel, position: start, end: end)
         let received: ReceivedStream
         do {

@@ -33,8 +33,8 @@ struct BerthCommand: AsyncParsableCommand {
         version: BerthVersion.current,
         subcommands: [
             RunHelp.self, ReceiveCommand.self, SendCommand.self, ConvertCommand.self,
-            ExtractCommand.self,
-            DemoCommand.self, MonitorCommand.self,
+            ExtractCommand.self, VerifyCommand.self, SealCommand.self,
+            InspectCommand.self, DemoCommand.self, MonitorCommand.self,
         ]
     )
 }

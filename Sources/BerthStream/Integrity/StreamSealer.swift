@@ -19,7 +19,10 @@ public final class StreamSealer: PageSink {
     private var written: [PageBitmap]
     private let batch = PageBatch()
     private let scratch: UnsafeMutableRawBufferPointer
-    private let streamEnd: UInt64
+    /// Place behind the stream's last byte in the file.
+    public let streamEnd: UInt64
+    /// The blocks whose pages are to come.
+    public let blocks: [StreamBlock]
 
     /// Cuts the file behind the stream and begins the seal.
     ///
@@ -50,6 +53,7 @@ public final class StreamSealer: PageSink {
         }
         self.channel = channel
         streamEnd = received.places.end
+        blocks = received.blocks
         digester = PageDigester(algorithm)
         writer = try SealWriter(
             channel,

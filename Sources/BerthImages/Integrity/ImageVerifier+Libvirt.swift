@@ -1,0 +1,202 @@
+import BerthStream
+import BerthTransport
+import BerthWire
+
+extension ImageVerifier {
+    /// Checks what libvirt put before the stream, as libvirt does when it restores, and more.
+    func checkLibvirt(
+        _ image: GuestImage,
+        _ file: Channel,
+        _ report: inout VerificationReport
+    ) {
+        guard let save = image.libvirt else { return }
+        let header = save.header
+        if header.isPartial {
+            report.add(
+                at: 0,
+                "libvirt's mark of an unfinished save is set",
+                "libvirt refuses it ('save image is incomplete'); if the rest is whole, "
+                    + "'berth convert' makes a finished one"
+            )
+        }
+        if header.isByteSwapped {
+            report.remark(
+                at: 16,
+                "libvirt's header was written by a host with the other byte order",
+                "libvirt reads it all the same"
+            )
+        }
+        if header.version != LibvirtSaveHeader.currentVersion {
+            let meaning =
+                header.version > LibvirtSaveHeader.currentVersion
+                ? "libvirt refuses it ('image version is not supported')"
+                : "libvirt 11.3 takes the stream for one that isn't compressed"
+            report.add(at: 16, "libvirt's header has version \(header.version), not 2", meaning)
+        }
+        if save.format == nil {
+            report.add(
+                at: 28,
+                "libvirt's header has the format \(header.format), which isn't known",
+                "libvirt 11.3 refuses it ('unsupported save image format')"
+            )
+        }
+        checkTexts(save, image.fileByteCount, &report)
+        checkPayload(image, save, &report)
+    }
+
+    /// Checks lengths, the XML and the cookie.
+    private func checkTexts(
+        _ save: LibvirtSave,
+        _ fileByteCount: UInt64,
+        _ report: inout VerificationReport
+    ) {
+        let header = save.header
+        let start = UInt64(LibvirtSaveHeader.byteCount)
+        let dataByteCount = UInt64(header.dataByteCount)
+        guard dataByteCount > 0 else {
+            report.add(
+                at: 20,
+                "libvirt's header says that no XML follows it",
+                "libvirt refuses it ('invalid header data length')"
+            )
+            return
+        }
+        guard save.streamOffset <= fileByteCount else {
+            report.add(
+                at: 20,
+                "libvirt's header says that the stream begins at "
+                    + "0x\(String(save.streamOffset, radix: 16)), the file has \(fileByteCount) bytes",
+                Self.notLoaded
+            )
+            return
+        }
+        let cookieOffset = UInt64(header.cookieOffset)
+        let xmlLimit = cookieOffset > 0 ? min(cookieOffset, dataByteCount) : dataByteCount
+        if save.xml.isEmpty {
+            report.add(
+                at: start,
+                "there is no domain XML",
+                "libvirt refuses it; 'berth convert --xml' puts one in"
+            )
+        } else if !save.xml.drop(while: { [0x20, 0x09, 0x0a, 0x0d].contains($0) }).starts(with: [
+            0x3c
+        ]) {
+            report.add(
+                at: start,
+                "what stands in the place of the domain XML isn't XML",
+                "libvirt refuses it; 'berth convert --xml' puts one in"
+            )
+        } else if UInt64(save.xml.count) >= xmlLimit {
+            report.add(
+                at: start + xmlLimit,
+                "the domain XML doesn't end before \(cookieOffset > 0 ? "the cookie" : "the stream")",
+                "libvirt reads past its end; 'berth convert --xml' puts another in"
+            )
+        }
+        guard cookieOffset > 0 else { return }
+        guard cookieOffset < dataByteCount else {
+            report.add(
+                at: 32,
+                "libvirt's header says that its cookie is at "
+                    + "0x\(String(start + cookieOffset, radix: 16)), inside the stream",
+                "libvirt refuses it"
+            )
+            return
+        }
+        if let cookie = save.cookie, cookieOffset + UInt64(cookie.count) >= dataByteCount {
+            report.add(
+                at: start + cookieOffset,
+                "libvirt's cookie doesn't end before the stream",
+                "libvirt reads past its end"
+            )
+        }
+    }
+
+    /// Checks that what follows is what the header's format says.
+    private func checkPayload(
+        _ image: GuestImage,
+        _ save: LibvirtSave,
+        _ report: inout VerificationReport
+    ) {
+        guard let format = save.format, image.compression != format.compression else { return }
+        let found = image.compression?.rawValue ?? "not compressed"
+        report.add(
+            at: 28,
+            "libvirt's header has the format \(format), the stream is \(found)",
+            "libvirt can't restore it; 'berth convert' makes a right one"
+        )
+    }
+
+    /// Compares the domain's XML with the stream.
+    func checkDomain(
+        _ image: GuestImage,
+        _ received: ReceivedStream,
+        _ report: inout VerificationReport
+    ) {
+        guard let save = image.libvirt, let format = save.format else { return }
+        let isMapped = received.configuration.capabilities.contains("mapped-ram")
+        if isMapped, format != .sparse {
+            report.add(
+                at: 28,
+                "libvirt's header has the format \(format), the stream is in the layout mapped-ram",
+                "libvirt can't restore it; 'berth convert' makes a right one"
+            )
+        } else if !isMapped, format == .sparse {
+            report.remark(
+                at: 28,
+                "libvirt's header has the format sparse, the stream is sequential",
+                "libvirt 11.3 writes the memory of external snapshots so: it reverts to them, but "
+                    + "'virsh restore' fails"
+            )
+        }
+        let start = UInt64(LibvirtSaveHeader.byteCount)
+        if let sealed = received.configuration.uuid, let uuid = DomainText.uuid(save.xml),
+            uuid != sealed.description.lowercased()
+        {
+            report.add(
+                at: start,
+                "the domain XML has the UUID \(uuid), the stream has \(sealed)",
+                "QEMU refuses to load it; the XML belongs to another guest"
+            )
+        }
+        if let machine = DomainText.machine(save.xml), machine.contains("-"),
+            !machine.hasPrefix(received.configuration.machineName)
+        {
+            report.add(
+                at: start,
+                "the domain XML has the machine '\(machine)', the stream has "
+                    + "'\(received.configuration.machineName)'",
+                "QEMU refuses to load it"
+            )
+        }
+    }
+}
+
+/// What is looked up in a domain's XML, by its text: enough to tell one guest from another.
+enum DomainText {
+    /// The UUID, in lower case.
+    static func uuid(_ xml: [UInt8]) -> String? {
+        between("<uuid>", "</uuid>", xml)?.lowercased()
+    }
+
+    /// The machine's name as libvirt writes it into saved definitions: `pc-q35-10.0`.
+    static func machine(_ xml: [UInt8]) -> String? {
+        between(" machine='", "'", xml) ?? between(" machine=\"", "\"", xml)
+    }
+
+    private static func between(_ start: String, _ end: String, _ xml: [UInt8]) -> String? {
+        guard let first = place(of: Array(start.utf8), in: xml, from: 0) else { return nil }
+        let begin = first + start.utf8.count
+        guard let last = place(of: Array(end.utf8), in: xml, from: begin), last - begin <= 255,
+            last > begin, xml[begin..<last].allSatisfy(Limits.isPrintable)
+        else { return nil }
+        return String(decoding: xml[begin..<last], as: UTF8.self)
+    }
+
+    private static func place(of word: [UInt8], in text: [UInt8], from start: Int) -> Int? {
+        guard text.count - start >= word.count else { return nil }
+        return (start...text.count - word.count).first { index in
+            text[index] == word[0] && text[index..<index + word.count].elementsEqual(word)
+        }
+    }
+}

@@ -1,0 +1,107 @@
+public import BerthStream
+public import BerthWire
+
+/// What `ImageVerifier` found.
+public struct VerificationReport: Sendable {
+    /// Something wrong with an image.
+    public struct Fault: Sendable, Equatable {
+        /// Where: in the file or, for a compressed stream, in what it unpacks to; nil if nowhere.
+        public var offset: UInt64?
+        /// What is wrong, one phrase.
+        public var what: String
+        /// What it means for a restore, one phrase.
+        public var meaning: String
+
+        /// Describes a fault.
+        public init(at offset: UInt64?, _ what: String, _ meaning: String) {
+            self.offset = offset
+            self.what = what
+            self.meaning = meaning
+        }
+    }
+
+    /// What was done to find out whether the content is what was saved.
+    public enum ContentCheck: Sendable, Equatable {
+        /// Nothing: the image has no checksums, or only the structure was asked for.
+        case none
+        /// Each page was compared with its seal.
+        case sealed(IntegrityAlgorithm)
+        /// The compressed form's own checksum was.
+        case compressed(Compression)
+    }
+
+    /// Everything that is wrong, in the order in which it was found.
+    public internal(set) var faults: [Fault] = []
+    /// What is odd, and does no harm by itself.
+    public internal(set) var remarks: [Fault] = []
+    /// Whether the content was checked, and by what.
+    public internal(set) var contentCheck = ContentCheck.none
+    /// The image's seal; nil if it has none that can be read.
+    public internal(set) var seal: IntegrityAlgorithm?
+    /// What the file is, a few words: `libvirt save file, sparse`; empty unless the stream could be
+    /// read to its end.
+    public internal(set) var kind = ""
+    /// The stream without its pages; nil if it couldn't be read to its end.
+    public internal(set) var received: ReceivedStream?
+    /// Whether offsets count in the unpacked stream.
+    public internal(set) var isCompressed = false
+
+    /// Nothing found so far.
+    init() {}
+
+    /// Whether nothing is wrong.
+    public var isWhole: Bool { faults.isEmpty }
+}
+
+extension VerificationReport {
+    /// The faults as lines for people, each with the file's name, the place and what it means.
+    public func lines(for path: String) -> [String] {
+        faults.map { line($0, path) }
+    }
+
+    /// The remarks, likewise.
+    public func remarkLines(for path: String) -> [String] {
+        remarks.map { "note: " + line($0, path) }
+    }
+
+    private func line(_ fault: Fault, _ path: String) -> String {
+        let stream = isCompressed ? " of the unpacked stream" : ""
+        let place = fault.offset.map { "offset 0x\(String($0, radix: 16))\(stream): " } ?? ""
+        return "\(path): \(place)\(fault.what); \(fault.meaning)"
+    }
+
+    /// One line about an image without faults.
+    public func summary(for path: String) -> String {
+        var parts = ["\(path): whole: \(kind)"]
+        if let received {
+            let byteCount = received.blocks.reduce(0) { $0 + $1.byteCount }
+            let count = received.blocks.count
+            let sections =
+                received.deviceState.early.sections.count
+                + received.deviceState.final.sections.count
+            parts.append(
+                "\(count) RAM \(count == 1 ? "block" : "blocks") of \(Self.size(byteCount)), "
+                    + "\(sections) device \(sections == 1 ? "section" : "sections")"
+            )
+        }
+        switch contentCheck {
+        case .sealed(let algorithm): parts.append("content checked against its seal (\(algorithm))")
+        case .compressed(let compression):
+            parts.append("content checked against \(compression.rawValue)'s checksum")
+        case .none where seal != nil: parts.append("content not checked")
+        case .none: parts.append("content can't be checked, the image isn't sealed")
+        }
+        return parts.joined(separator: "; ")
+    }
+
+    private static func size(_ byteCount: Int) -> String {
+        let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+        var value = byteCount
+        var unit = 0
+        while unit < units.count - 1, value >= 1024, value % 1024 == 0 {
+            value /= 1024
+            unit += 1
+        }
+        return "\(value) \(units[unit])"
+    }
+}
