@@ -3,6 +3,7 @@
 #   BERTH_QEMU      QEMU >= 10.0          BERTH_QEMU_OLD  QEMU 7.2, Debian 12's own
 #   BERTH_PYTHON    a Python with qemu.qmp
 #   BERTH_GUEST     the firmware of Tests/guest, assembled
+#   BERTH_LIBVIRTD  libvirt's daemon, 11.3 or later; BERTH_VIRSH  its client
 # A peer that cannot be had leaves its variable empty and the reason in BERTH_..._WHY: the tests that
 # need it are then skipped with that reason. With BERTH_REQUIRE_PEERS=1 this script fails instead.
 # Both QEMUs can also be chosen by setting BERTH_QEMU and BERTH_QEMU_OLD beforehand.
@@ -86,12 +87,13 @@ unpack_old_qemu() {
     mkdir -p "$dir"
     say "unpacking QEMU 7.2 of Debian 12 below .build-peers"
     if [ "$os_codename" = bookworm ]; then
-        # Without the stanzas of an installed QEMU and its firmware, so that apt fetches 7.2's own.
-        awk -v RS= -v ORS='\n\n' '!/^Package: (qemu-|seabios|ipxe-qemu)/' /var/lib/dpkg/status \
-            >"$dir/status"
+        # Without the stanzas of an installed QEMU, its firmware, and libvirt, which needs that QEMU,
+        # so that apt fetches 7.2's own.
+        awk -v RS= -v ORS='\n\n' '!/^Package: (qemu-|seabios|ipxe-qemu|libvirt)/' \
+            /var/lib/dpkg/status >"$dir/status"
         private_apt "$dir" "$os_codename" "$os_codename-updates" || return
         if ! unpack_packages "$dir" 'qemu-system-x86=1:7.2*'; then
-            # Something installed, libvirt say, needs the installed QEMU: fetch all of it.
+            # Something else that is installed needs the installed QEMU: fetch all of it.
             say "once more, without regard to what is installed"
             rm -rf "$dir/root"
             : >"$dir/status"
@@ -141,16 +143,87 @@ find_python() {
     python=$venv/bin/python
 }
 
-new_qemu= old_qemu= python= guest= new_why= old_why= python_why= guest_why=
+# version_of PROGRAM: prints "11.3.0", or nothing if the program doesn't run.
+version_of() {
+    "$1" --version 2>/dev/null | grep -o '[0-9][0-9.]*' | head -n 1
+}
+
+# has_sparse_saves LIBVIRTD: true if it is libvirt 11.3 or later.
+has_sparse_saves() {
+    local version
+    version=$(version_of "$1")
+    [ -n "$version" ] && printf '11.3\n%s\n' "$version" | sort -V -C
+}
+
+find_libvirt() {
+    local candidate program path=$PATH:/usr/sbin:/sbin
+    candidate=${BERTH_LIBVIRTD:-$(PATH=$path command -v libvirtd || true)}
+    libvirt_why="needs libvirt 11.3 or later, as libvirtd in PATH or in BERTH_LIBVIRTD"
+    if ! { [ -n "$candidate" ] && has_sparse_saves "$candidate"; } && is_debian; then
+        libvirt_why="$libvirt_why; 'make test BERTH_REQUIRE_PEERS=1' installs Debian's"
+        [ "$require" = 1 ] || return 0
+        install_libvirt || say "installing libvirt failed"
+        candidate=$(PATH=$path command -v libvirtd || true)
+    fi
+    [ -n "$candidate" ] && has_sparse_saves "$candidate" || return 0
+    virsh=${BERTH_VIRSH:-$(command -v virsh || true)}
+    if [ -z "$virsh" ]; then
+        libvirt_why="needs virsh, of the package libvirt-clients, in BERTH_VIRSH"
+        return
+    fi
+    # Each save format is a program; libvirt looks for them when it needs them.
+    for program in gzip bzip2 xz lzop zstd; do
+        if ! command -v "$program" >/dev/null; then
+            libvirt_why="needs the program $program, for libvirt's save files"
+            return
+        fi
+    done
+    # What PeersLibvirt.swift does: a daemon that isn't root, among processes of its own.
+    if ! unshare --user --map-user=1000 --map-group=1000 --mount --pid --fork --mount-proc true; then
+        libvirt_why="needs user, mount and process namespaces for a libvirtd of its own (unshare)"
+        return
+    fi
+    libvirtd=$candidate
+}
+
+# Debian's libvirt with the driver for QEMU, and none of its services started.
+install_libvirt() {
+    local temporary apt_options status=0 pattern='libvirt*'
+    local packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients"
+    if [ "$os_codename" != bookworm ]; then
+        without_services install_packages $packages
+        return
+    fi
+    temporary=$(mktemp -d)
+    say "installing libvirt from $os_codename-backports"
+    # Only libvirt itself: what it needs, systemd's parts above all, stays this release's. But where
+    # systemd is a backport already, so must its parts be.
+    if dpkg-query -W -f '${Version}' systemd 2>/dev/null | grep -q '~bpo'; then
+        pattern="$pattern systemd-container"
+    fi
+    printf 'Package: %s\nPin: release n=%s-backports\nPin-Priority: 990\n' \
+        "$pattern" "$os_codename" >"$temporary/preferences"
+    private_apt "$temporary" "$os_codename" "$os_codename-updates" "$os_codename-backports" &&
+        without_services apt_as_root $apt_options -o Dir::Etc::preferences="$temporary/preferences" \
+            --no-install-recommends install $packages || status=1
+    as_root rm -rf "$temporary"
+    return $status
+}
+
+new_qemu= old_qemu= python= guest= libvirtd= virsh=
+new_why= old_why= python_why= guest_why= libvirt_why=
 if is_debian; then
     # The boot program is assembled by binutils; socat is one of the clients.
     install_packages binutils socat || say "binutils or socat could not be installed"
     # File systems whose files share blocks, for images that are saved by reference.
     install_packages xfsprogs btrfs-progs || say "xfsprogs or btrfs-progs could not be installed"
+    # What libvirt's save files are compressed by; gdb opens cores of guests.
+    install_packages bzip2 lzop xz-utils zstd gdb || say "a compressor or gdb could not be installed"
 fi
 find_new_qemu
 find_old_qemu
 find_python
+find_libvirt
 if Tests/guest/build.sh "$peers/guest.bin"; then
     guest=$peers/guest.bin
 else
@@ -159,18 +232,20 @@ fi
 [ -n "$new_qemu" ] && new_why=
 [ -n "$old_qemu" ] && old_why=
 [ -n "$python" ] && python_why=
+[ -n "$libvirtd" ] && libvirt_why=
 
 {
     echo "# Written by .ci/setup-peers.sh; 'make test' reads it."
     for pair in "BERTH_QEMU=$new_qemu" "BERTH_QEMU_WHY=$new_why" "BERTH_QEMU_OLD=$old_qemu" \
         "BERTH_QEMU_OLD_WHY=$old_why" "BERTH_PYTHON=$python" "BERTH_PYTHON_WHY=$python_why" \
-        "BERTH_GUEST=$guest" "BERTH_GUEST_WHY=$guest_why"; do
+        "BERTH_GUEST=$guest" "BERTH_GUEST_WHY=$guest_why" "BERTH_LIBVIRTD=$libvirtd" \
+        "BERTH_VIRSH=$virsh" "BERTH_LIBVIRTD_WHY=$libvirt_why"; do
         printf "export %s=%q\n" "${pair%%=*}" "${pair#*=}"
     done
 } >"$peers/env"
 
 missing=0
-for why in "$new_why" "$old_why" "$python_why" "$guest_why"; do
+for why in "$new_why" "$old_why" "$python_why" "$guest_why" "$libvirt_why"; do
     if [ -n "$why" ]; then
         say "a peer is missing: $why"
         missing=1
