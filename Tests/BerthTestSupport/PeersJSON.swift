@@ -54,6 +54,12 @@ public enum PeersJSON: Codable, Equatable, Sendable {
         return elements[index]
     }
 
+    /// The elements, if this is an array.
+    public var elements: [PeersJSON]? {
+        guard case .array(let elements) = self else { return nil }
+        return elements
+    }
+
     /// The text, if this is a string.
     public var string: String? {
         guard case .string(let value) = self else { return nil }

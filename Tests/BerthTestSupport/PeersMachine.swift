@@ -78,6 +78,9 @@ public struct PeerGuest: Sendable {
     /// The firmware, or `nil` for the program's own.
     public var firmware: String?
 
+    /// The machine's name in its version, as it stands in streams.
+    public var machineName: String { machine.name(ofVersion: version) }
+
     /// A guest of this machine type.
     public init(_ machine: PeerMachineType, version: String = "10.0", firmware: String? = nil) {
         self.machine = machine

@@ -74,11 +74,8 @@ public enum PeersMemory {
         guard one.count == other.count else {
             return "\(one.count) bytes here and \(other.count) there"
         }
-        // One call for all of it: comparing arrays costs a debug build a second.
-        let isSame = one.withUnsafeBytes { one in
-            other.withUnsafeBytes { memcmp($0.baseAddress, one.baseAddress, one.count) == 0 }
-        }
-        guard !isSame else { return nil }
+        // As data, which one call compares: comparing arrays costs a debug build a second.
+        guard Data(one) != Data(other) else { return nil }
         var pages: [Int] = []
         for start in stride(from: 0, to: one.count, by: pageByteCount) {
             let range = start..<min(start + pageByteCount, one.count)
@@ -87,6 +84,14 @@ public enum PeersMemory {
         let first = pages.prefix(5).map { "0x" + String($0 * pageByteCount, radix: 16) }
         return "\(pages.count) of \(one.count / pageByteCount) pages differ, the first at "
             + first.joined(separator: ", ")
+    }
+
+    /// How many pages of a memory have any byte but zero.
+    public static func filledPageCount(of path: String) throws -> Int {
+        let memory = Data(try read(path))
+        let zeros = Data(count: pageByteCount)
+        return stride(from: 0, to: memory.count, by: pageByteCount)
+            .count { memory[$0...].prefix(pageByteCount) != zeros }
     }
 
     static func read(_ path: String) throws -> [UInt8] {
