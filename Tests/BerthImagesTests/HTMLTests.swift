@@ -136,8 +136,8 @@ import Testing
     @Test func `rows are labelled with their offsets`() {
         let map = PageMap(pageCount: 1 << 18, layers: [], rest: Self.zero)
         let figure = map.figure(name: "pc.ram <x>").source
-        #expect(figure.contains(">0x0</span>"))
-        #expect(figure.contains(">0x2000000</span>"))
+        #expect(figure.contains(">0x00000000</span>"))
+        #expect(figure.contains(">0x02000000</span>"))
         #expect(figure.contains("alt=\"Map of the pages of pc.ram &lt;x&gt;\""))
         #expect(figure.contains("A pixel is 1 page (4 KiB), a row 2 MiB"))
     }

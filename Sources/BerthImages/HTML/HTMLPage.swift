@@ -83,6 +83,7 @@ public struct HTMLPage: Sendable {
         h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .25rem; overflow-wrap: anywhere; }
         h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
         h3 { font-size: 1rem; margin: 1.5rem 0 .4rem; overflow-wrap: anywhere; }
+        h3 small { font-weight: 400; margin-left: .4rem; }
         p { margin: .4rem 0; }
         code, pre, .number, td.number, th.number {
           font-family: ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace;
@@ -95,7 +96,7 @@ public struct HTMLPage: Sendable {
         }
         .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.25rem 0; padding: 0; }
         .tiles > div {
-          flex: 1 1 9rem; background: var(--panel); border: 1px solid var(--line);
+          flex: 1 1 8rem; background: var(--panel); border: 1px solid var(--line);
           border-radius: 8px; padding: .6rem .9rem;
         }
         .tiles dt { color: var(--muted); font-size: .8rem; }
@@ -117,7 +118,13 @@ public struct HTMLPage: Sendable {
         details > summary { cursor: pointer; padding: .25rem 0; }
         details > summary::marker { color: var(--accent); }
         details details { margin-left: 1.1rem; }
-        details table { margin: .2rem 0 .6rem 1.1rem; width: calc(100% - 1.1rem); font-size: .9rem; }
+        details table {
+          margin: .2rem 0 .6rem 1.1rem; width: calc(100% - 1.1rem); font-size: .9rem;
+          table-layout: fixed;
+        }
+        details td { overflow-wrap: anywhere; }
+        details td:nth-child(1) { width: 30%; }
+        details td:nth-child(2) { width: 18%; }
         details.device { border-top: 1px solid var(--line); }
         details.device:last-of-type { border-bottom: 1px solid var(--line); }
         details.device > summary { display: list-item; }
@@ -153,6 +160,8 @@ public struct HTMLPage: Sendable {
           body { font-size: 10pt; }
           main { max-width: none; padding: 0; }
           h2, h3, thead { break-after: avoid; }
+          .tiles > div { flex-basis: 6rem; padding: .4rem .6rem; }
+          .tiles dd { font-size: 1rem; }
           tr, .tiles > div, summary { break-inside: avoid; }
           details > summary { list-style: none; }
           figure.map figcaption { min-height: 0; }

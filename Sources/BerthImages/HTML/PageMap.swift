@@ -85,13 +85,17 @@ public struct PageMap: Sendable {
             let top = (2 * row + 1) * 50_000 / height
             let place = "\(top / 1000).\(String(1000 + top % 1000).dropFirst())%"
             let offset = row * width * pagesPerPixel * targetPageByteCount
-            labels += "<span style=\"top:\(place)\">\(hexadecimal(offset))</span>"
+            let text = String(offset, radix: 16)
+            let zeros = String(repeating: "0", count: max(0, 8 - text.count))
+            labels += "<span style=\"top:\(place)\">0x\(zeros)\(text)</span>"
         }
         let unit = pagesPerPixel == 1 ? "1 page" : "\(pagesPerPixel) pages"
         let rowText = byteText(UInt64(width * pagesPerPixel * targetPageByteCount))
         let caption =
-            "A pixel is \(unit) (\(byteText(UInt64(pagesPerPixel * targetPageByteCount)))), a row "
-            + rowText
+            height == 1 && pagesPerPixel == 1
+            ? "A pixel is 1 page (4 KiB)"
+            : "A pixel is \(unit) (\(byteText(UInt64(pagesPerPixel * targetPageByteCount)))), a row "
+                + rowText
         return """
             <figure class="map"><div class="rows">
             <div class="labels" aria-hidden="true">\(labels)</div>

@@ -63,7 +63,7 @@ extension ImageInspection {
 
     // MARK: Memory
 
-    private static let data = PageMap.Fate(name: "data", color: (36, 113, 184, 255))
+    private static let data = PageMap.Fate(name: "data", color: (44, 125, 204, 255))
     private static let zero = PageMap.Fate(name: "zero", color: (130, 148, 166, 80))
     private static let absent = PageMap.Fate(
         name: "absent: never mentioned",
@@ -89,8 +89,8 @@ extension ImageInspection {
                 pixelLimit: pixelLimit
             )
             html += """
-                <h3>\(block.name) <span class="muted">\(byteText(block.size)), \
-                \(ImageFacts.pages(block.pages))</span></h3>
+                <h3>\(block.name) <small class="muted">\(byteText(block.size)) \u{b7} pages \
+                \(ImageFacts.pages(block.pages))</small></h3>
 
                 """
             html += map.figure(name: block.name)
