@@ -1,7 +1,7 @@
 public import BerthStream
 import BerthSystem
 import BerthTransport
-import BerthWire
+public import BerthWire
 
 /// `berth convert`: any image in any form to an image in another.
 ///
@@ -19,6 +19,10 @@ public struct ImageConverter {
     public var xml: [UInt8]?
     /// Whether a guest restored by libvirt is to run; nil leaves it as it was.
     public var runsAfterRestore: Bool?
+    /// Whether the output is sealed.
+    public var integrity = SealChoice.asInput
+    /// Whether a sealed input is compared with its seal first.
+    public var checksSeal = true
     /// Called now and then with the progress.
     public var progress: ((StreamProgress) -> Void)?
 
@@ -35,21 +39,24 @@ public struct ImageConverter {
     @available(*, noasync)
     public func convert() throws(ImageError) {
         try checkNames()
+        if case .with(let algorithm) = integrity { try format.requireSealable(algorithm) }
         guard input != "-" else {
-            return try convert(RelaySource(StandardStreams.input()), of: nil)
+            return try convert(RelaySource(StandardStreams.input()), of: nil, sealed: nil)
         }
         let image = try GuestImage(opening: input)
         let stream = try image.openStream()
-        try convert(RelaySource(stream), of: image.libvirt)
+        let algorithm = try image.checkSeal(checksSeal, progress)
+        try convert(RelaySource(stream), of: image.libvirt, sealed: algorithm)
     }
 
     private func convert(
         _ source: RelaySource,
-        of libvirt: LibvirtSave?
+        of libvirt: LibvirtSave?,
+        sealed: IntegrityAlgorithm?
     ) throws(ImageError) {
         if output == "-" {
             try format.requireStandardOutput()
-            return try relay(source, to: StandardStreams.output(), commit: nil)
+            return try relay(source, to: StandardStreams.output(), commit: nil, nil)
         }
         let target = try ImageTarget(
             creating: output,
@@ -58,20 +65,31 @@ public struct ImageConverter {
             wasRunning: runsAfterRestore ?? libvirt?.header.wasRunning
         )
         defer { target.discard() }
-        try relay(source, to: target.stream, commit: target)
+        let algorithm: IntegrityAlgorithm? =
+            switch integrity {
+            case .none: nil
+            case .with(let algorithm): algorithm
+            case .asInput: target.stream.objectKind == .regularFile ? sealed : nil
+            }
+        try relay(source, to: target.stream, commit: target, algorithm)
     }
 
     private func relay(
         _ source: RelaySource,
         to target: Channel,
-        commit image: ImageTarget?
+        commit image: ImageTarget?,
+        _ integrity: IntegrityAlgorithm?
     ) throws(ImageError) {
-        let relay = StreamRelay(from: source, to: target, as: format.layout)
+        let relay = StreamRelay(
+            from: source,
+            to: target,
+            as: format.layout,
+            integrity: integrity
+        )
         relay.progress = progress
         try relay.run { received throws(ImageError) in
-            if !source.channel.isSeekable {
-                try source.input.readToEnd()
-            }
+            // What decompresses has checked all it checks only at its end.
+            if source.channel.isCommand { try source.input.readToEnd() }
             try image?.commit(received)
         }
     }
@@ -94,4 +112,14 @@ public struct ImageConverter {
             hint: "give the new image another name"
         )
     }
+}
+
+/// Whether an image that is written is sealed.
+public enum SealChoice: Sendable, Equatable {
+    /// It isn't.
+    case none
+    /// It is if the one it comes from is, in the same way, and can be.
+    case asInput
+    /// It is.
+    case with(IntegrityAlgorithm)
 }

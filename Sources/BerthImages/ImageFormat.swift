@@ -48,6 +48,15 @@ public enum ImageFormat: String, Sendable, CaseIterable {
 }
 
 extension ImageFormat {
+    /// Throws if digests are wanted of an image that can't have any.
+    func requireSealable(_ integrity: IntegrityAlgorithm?) throws(ImageError) {
+        guard integrity != nil, let compression = libvirt?.compression else { return }
+        throw ImageError(
+            "an image as \(rawValue) can't be sealed: it is compressed",
+            hint: "\(compression.rawValue) keeps a checksum of its own, which 'berth verify' checks"
+        )
+    }
+
     /// Throws unless an image of this form can be written to a pipe.
     func requireStandardOutput() throws(ImageError) {
         guard self == .sequential else {

@@ -1,5 +1,6 @@
 public import BerthStream
 public import BerthTransport
+public import BerthWire
 
 /// `berth receive`: takes an outgoing migration of any QEMU and keeps it as an image.
 public struct ImageReceiver {
@@ -9,6 +10,8 @@ public struct ImageReceiver {
     public var format: ImageFormat
     /// The domain, for libvirt's formats.
     public var domain: LibvirtDomain?
+    /// How pages are summed up for a seal behind the image; nil for none.
+    public var integrity: IntegrityAlgorithm?
     /// Called now and then with the progress.
     public var progress: ((StreamProgress) -> Void)?
 
@@ -58,6 +61,7 @@ public struct ImageReceiver {
             try relay(source, answers, to: StandardStreams.output(), commit: nil)
             return
         }
+        try format.requireSealable(integrity)
         let image = try ImageTarget(creating: path, as: format, domain: domain, wasRunning: nil)
         defer { image.discard() }
         try relay(source, answers, to: image.stream, commit: image)
@@ -69,7 +73,7 @@ public struct ImageReceiver {
         to target: Channel,
         commit image: ImageTarget?
     ) throws(ImageError) {
-        let relay = StreamRelay(from: source, to: target, as: format.layout)
+        let relay = StreamRelay(from: source, to: target, as: format.layout, integrity: integrity)
         relay.answers = answers
         relay.progress = progress
         try relay.run { received throws(ImageError) in try image?.commit(received) }

@@ -1,10 +1,13 @@
 public import BerthStream
+import BerthSystem
 public import BerthTransport
 
 /// `berth send`: feeds an image of either layout to a QEMU as a sequential stream.
 public struct ImageSender {
     /// The image to read; `-` is standard input.
     public var path: String
+    /// Whether a sealed image is compared with its seal first.
+    public var checksSeal = true
     /// Called now and then with the progress.
     public var progress: ((StreamProgress) -> Void)?
 
@@ -46,7 +49,10 @@ public struct ImageSender {
         let relay = StreamRelay(from: RelaySource(source), to: target, as: .sequential)
         relay.asksForVerdict = target.isBidirectional
         relay.progress = progress
-        try relay.run { _ throws(ImageError) in }
+        try relay.run { _ throws(ImageError) in
+            // What decompresses has checked all it checks only at its end.
+            if source.isCommand { try relay.source.input.readToEnd() }
+        }
         do {
             try target.close()
         } catch {
@@ -54,9 +60,15 @@ public struct ImageSender {
         }
     }
 
+    /// The image's stream, also out of a libvirt save file or what a program has compressed.
     private func openImage() throws(ImageError) -> Channel {
         if path == "-" {
             return try StandardStreams.input()
+        }
+        if (try? FileStatus(path: path).isSeekable) == true {
+            let image = try GuestImage(opening: path)
+            _ = try image.checkSeal(checksSeal, nil)
+            return try image.openStream()
         }
         do {
             return try IncomingTransport(

@@ -28,16 +28,24 @@ final class StreamRelay {
     private var lastReport = ContinuousClock.now
 
     /// Joins two channels.
-    init(from source: RelaySource, to target: Channel, as layout: StreamLayout) {
+    ///
+    /// - Parameter integrity: how pages are summed up for a seal behind the output; nil for none.
+    init(
+        from source: RelaySource,
+        to target: Channel,
+        as layout: StreamLayout,
+        integrity: IntegrityAlgorithm? = nil
+    ) {
         self.source = source
         self.target = target
         self.layout = layout
         let output = StreamOutput(target, position: target.position ?? 0)
-        writer =
+        let plain: any GuestWriter =
             switch layout {
             case .mappedRAM: MappedWriter(output)
             case .sequential: SequentialWriter(output)
             }
+        writer = integrity.map { SealingWriter(plain, $0) } ?? plain
     }
 
     /// Passes the whole stream on.
@@ -76,6 +84,7 @@ final class StreamRelay {
                 deviceSections: received.deviceState.final.encoded(footers: true),
                 description: received.deviceState.description ?? []
             )
+            try (writer as? SealingWriter)?.seal(received.deviceState)
             if asksForVerdict {
                 try ReturnPathReader(target).awaitVerdict()
             }

@@ -110,6 +110,9 @@ public final class Channel: Sendable {
     /// wasn't opened for appending.
     public let isSeekable: Bool
 
+    /// Whether a program of ours is at the other end of the pipe.
+    public var isCommand: Bool { command != nil }
+
     /// Whether the other side is reached over a socket.
     public var isSocket: Bool { medium == .socket }
 

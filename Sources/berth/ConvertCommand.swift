@@ -1,5 +1,6 @@
 import ArgumentParser
 import BerthImages
+import BerthWire
 
 /// `berth convert`: an image in another form.
 struct ConvertCommand: ParsableCommand {
@@ -39,10 +40,23 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "Whether libvirt lets the guest run after a restore; as it was, if not given.")
     var state: StateAfterRestore?
 
+    @Option(
+        help: ArgumentHelp(
+            "Digests that the output gets: crc32c, blake3 or none.",
+            discussion: "Like the input's, if not given; see 'berth seal'."
+        )
+    )
+    var integrity: SealOption?
+
+    @Flag(help: "Take a sealed input as it is, without comparing it with its seal.")
+    var noCheck = false
+
     func run() {
         Interruption.cleaningUp { UnfinishedImages.removeAll() }
         var converter = ImageConverter(input: input, output: output, format: format)
         converter.runsAfterRestore = state.map { $0 == .running }
+        converter.integrity = integrity?.choice ?? .asInput
+        converter.checksSeal = !noCheck
         let line = ProgressLine(verb: "converted")
         converter.progress = { line.show($0) }
         do throws(ImageError) {
@@ -61,4 +75,17 @@ struct ConvertCommand: ParsableCommand {
 /// What virsh's options of the same names say.
 enum StateAfterRestore: String, EnumerableFlag {
     case running, paused
+}
+
+/// How an image is to be sealed.
+enum SealOption: String, ExpressibleByArgument, CaseIterable {
+    case none, crc32c, blake3
+
+    var choice: SealChoice {
+        switch self {
+        case .none: .none
+        case .crc32c: .with(.crc32c)
+        case .blake3: .with(.blake3)
+        }
+    }
 }

@@ -34,12 +34,18 @@ struct ReceiveCommand: ParsableCommand {
     @Option(help: "A file with the domain's XML, for libvirt's formats.")
     var xml: String?
 
+    @Option(help: "Digests that the image gets: crc32c, blake3 or none; see 'berth seal'.")
+    var integrity = SealOption.none
+
     @Argument(help: "The image to write; - is standard output, for sequential images.")
     var image: String
 
     func run() {
         Interruption.cleaningUp { UnfinishedImages.removeAll() }
         var receiver = ImageReceiver(path: image, format: format)
+        if case .with(let algorithm) = integrity.choice {
+            receiver.integrity = algorithm
+        }
         let line = ProgressLine(verb: "received")
         receiver.progress = { line.show($0) }
         do throws(ImageError) {

@@ -16,7 +16,7 @@ struct SendCommand: ParsableCommand {
             """
     )
 
-    @Argument(help: "The image to read, of either layout; - is standard input.")
+    @Argument(help: "The image to read, of any kind; - is standard input, for bare streams.")
     var image: String
 
     @Option(
@@ -25,8 +25,12 @@ struct SendCommand: ParsableCommand {
     )
     var connect: String?
 
+    @Flag(help: "Take a sealed image as it is, without comparing it with its seal.")
+    var noCheck = false
+
     func run() {
         var sender = ImageSender(path: image)
+        sender.checksSeal = !noCheck
         let line = ProgressLine(verb: "sent")
         sender.progress = { line.show($0) }
         do {

@@ -48,6 +48,11 @@ public final class SealingWriter: GuestWriter {
         }
         start = output.position
         configuration = plan.configuration
+        // As the writer does.
+        let mapped = "mapped-ram"
+        if inner is MappedWriter, !configuration.capabilities.contains(mapped) {
+            configuration.capabilities.append(mapped)
+        }
         digests = try PageDigests(algorithm, blocks: blocks)
         try inner.begin(plan, blocks: blocks, earlySections: earlySections)
     }
@@ -111,8 +116,9 @@ public final class SealingWriter: GuestWriter {
     public func apply(_ delta: PageDelta) throws(StreamError) {
         throw StreamError(
             .unsupported,
-            "a page that comes as a difference can't be summed up",
-            at: delta.streamOffset
+            "a page that comes as a difference can't be summed up on the way",
+            at: delta.streamOffset,
+            hint: "write the image without digests, then use 'berth seal'"
         )
     }
 
