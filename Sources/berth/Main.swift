@@ -34,7 +34,7 @@ struct BerthCommand: AsyncParsableCommand {
         subcommands: [
             RunHelp.self, ReceiveCommand.self, SendCommand.self, ConvertCommand.self,
             ExtractCommand.self, VerifyCommand.self, SealCommand.self,
-            InspectCommand.self, DemoCommand.self, MonitorCommand.self,
+            InspectCommand.self, DiffCommand.self, DemoCommand.self, MonitorCommand.self,
         ]
     )
 }

@@ -21,7 +21,8 @@ enum DeviceFieldText {
         }
     }
 
-    private static func scalar(_ value: DeviceField.Value) -> String {
+    /// A single number or truth value.
+    static func scalar(_ value: DeviceField.Value) -> String {
         switch value {
         case .unsigned(let number): number < 10 ? "\(number)" : hexadecimal(number)
         case .signed(let number): "\(number)"

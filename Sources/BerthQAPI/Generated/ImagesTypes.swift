@@ -779,3 +779,361 @@ public struct ImageReport: QAPIObject {
         if let problem { object["problem"] = problem.toJSON() }
     }
 }
+
+/// How pages differ between two images.
+///
+/// QAPI: `ImageDifferenceKind`.
+public enum ImageDifferenceKind: String, QAPIEnumeration {
+    /// They have content in both.
+    case changed = "changed"
+    /// They have content in the first image and are zero in the second.
+    case onlyFirst = "only-first"
+    /// They are zero in the first image and have content in the second.
+    case onlySecond = "only-second"
+}
+
+/// Something about the whole guest that differs.
+///
+/// QAPI: `ImageDifferenceProperty`.
+public struct ImageDifferenceProperty: QAPIObject {
+    /// What it is, in words.
+    ///
+    /// QAPI: `name`.
+    public var name: String
+    /// The value in the first image; absent if it has none.
+    ///
+    /// QAPI: `first`.
+    public var first: String?
+    /// The value in the second image; absent if it has none.
+    ///
+    /// QAPI: `second`.
+    public var second: String?
+
+    /// Makes a value of its members.
+    public init(
+        name: String,
+        first: String? = nil,
+        second: String? = nil
+    ) {
+        self.name = name
+        self.first = first
+        self.second = second
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        name = try reader.required("name")
+        first = try reader.optional("first")
+        second = try reader.optional("second")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["name"] = name.toJSON()
+        if let first { object["first"] = first.toJSON() }
+        if let second { object["second"] = second.toJSON() }
+    }
+}
+
+/// Pages that lie together and differ in the same way.
+///
+/// QAPI: `ImageDifferenceRange`.
+public struct ImageDifferenceRange: QAPIObject {
+    /// Where they begin in the block.
+    ///
+    /// QAPI: `offset`, in bytes.
+    public var offset: UInt64
+    /// Length of all of them.
+    ///
+    /// QAPI: `size`, in bytes.
+    public var size: UInt64
+    /// How they differ.
+    ///
+    /// QAPI: `kind`.
+    public var kind: ImageDifferenceKind
+
+    /// Makes a value of its members.
+    public init(
+        offset: UInt64,
+        size: UInt64,
+        kind: ImageDifferenceKind
+    ) {
+        self.offset = offset
+        self.size = size
+        self.kind = kind
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        offset = try reader.required("offset")
+        size = try reader.required("size")
+        kind = try reader.required("kind")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["offset"] = offset.toJSON()
+        object["size"] = size.toJSON()
+        object["kind"] = kind.toJSON()
+    }
+}
+
+/// A block of RAM in two images.
+///
+/// QAPI: `ImageDifferenceBlock`.
+public struct ImageDifferenceBlock: QAPIObject {
+    /// Its name.
+    ///
+    /// QAPI: `name`.
+    public var name: String
+    /// Its length in the first image; absent if it isn't there.
+    ///
+    /// QAPI: `first-size`, in bytes.
+    public var firstSize: UInt64?
+    /// Its length in the second image; absent if it isn't there.
+    ///
+    /// QAPI: `second-size`, in bytes.
+    public var secondSize: UInt64?
+    /// Pages with the same content in both, which isn't zero.
+    ///
+    /// QAPI: `same`, in pages.
+    public var same: UInt64
+    /// Pages with content in both, but another.
+    ///
+    /// QAPI: `changed`, in pages.
+    public var changed: UInt64
+    /// Pages that have content in the first image only.
+    ///
+    /// QAPI: `only-first`, in pages.
+    public var onlyFirst: UInt64
+    /// Pages that have content in the second image only.
+    ///
+    /// QAPI: `only-second`, in pages.
+    public var onlySecond: UInt64
+    /// The pages that differ, in order; only if they were asked for.
+    ///
+    /// QAPI: `ranges`.
+    public var ranges: [ImageDifferenceRange]?
+
+    /// Makes a value of its members.
+    public init(
+        name: String,
+        firstSize: UInt64? = nil,
+        secondSize: UInt64? = nil,
+        same: UInt64,
+        changed: UInt64,
+        onlyFirst: UInt64,
+        onlySecond: UInt64,
+        ranges: [ImageDifferenceRange]? = nil
+    ) {
+        self.name = name
+        self.firstSize = firstSize
+        self.secondSize = secondSize
+        self.same = same
+        self.changed = changed
+        self.onlyFirst = onlyFirst
+        self.onlySecond = onlySecond
+        self.ranges = ranges
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        name = try reader.required("name")
+        firstSize = try reader.optional("first-size")
+        secondSize = try reader.optional("second-size")
+        same = try reader.required("same")
+        changed = try reader.required("changed")
+        onlyFirst = try reader.required("only-first")
+        onlySecond = try reader.required("only-second")
+        ranges = try reader.optional("ranges")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["name"] = name.toJSON()
+        if let firstSize { object["first-size"] = firstSize.toJSON() }
+        if let secondSize { object["second-size"] = secondSize.toJSON() }
+        object["same"] = same.toJSON()
+        object["changed"] = changed.toJSON()
+        object["only-first"] = onlyFirst.toJSON()
+        object["only-second"] = onlySecond.toJSON()
+        if let ranges { object["ranges"] = ranges.toJSON() }
+    }
+}
+
+/// A field of a device's state that differs.
+///
+/// QAPI: `ImageDifferenceField`.
+public struct ImageDifferenceField: QAPIObject {
+    /// The names on the way to it, and its own.
+    ///
+    /// QAPI: `path`.
+    public var path: String
+    /// Its value in the first image, as a person reads it; absent if it isn't there.
+    ///
+    /// QAPI: `first`.
+    public var first: String?
+    /// Its value in the second image; absent if it isn't there.
+    ///
+    /// QAPI: `second`.
+    public var second: String?
+
+    /// Makes a value of its members.
+    public init(
+        path: String,
+        first: String? = nil,
+        second: String? = nil
+    ) {
+        self.path = path
+        self.first = first
+        self.second = second
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        path = try reader.required("path")
+        first = try reader.optional("first")
+        second = try reader.optional("second")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["path"] = path.toJSON()
+        if let first { object["first"] = first.toJSON() }
+        if let second { object["second"] = second.toJSON() }
+    }
+}
+
+/// A section of device state that differs.
+///
+/// QAPI: `ImageDifferenceDevice`.
+public struct ImageDifferenceDevice: QAPIObject {
+    /// Its name.
+    ///
+    /// QAPI: `name`.
+    public var name: String
+    /// Its number among sections of that name.
+    ///
+    /// QAPI: `instance`.
+    public var instance: UInt32
+    /// Its version in the first image; absent if it isn't there.
+    ///
+    /// QAPI: `first-version`.
+    public var firstVersion: UInt32?
+    /// Its version in the second image; absent if it isn't there.
+    ///
+    /// QAPI: `second-version`.
+    public var secondVersion: UInt32?
+    /// The fields that differ, up to a thousand.
+    ///
+    /// QAPI: `fields`.
+    public var fields: [ImageDifferenceField]
+    /// How many further fields differ.
+    ///
+    /// QAPI: `omitted`.
+    public var omitted: UInt64
+
+    /// Makes a value of its members.
+    public init(
+        name: String,
+        instance: UInt32,
+        firstVersion: UInt32? = nil,
+        secondVersion: UInt32? = nil,
+        fields: [ImageDifferenceField],
+        omitted: UInt64
+    ) {
+        self.name = name
+        self.instance = instance
+        self.firstVersion = firstVersion
+        self.secondVersion = secondVersion
+        self.fields = fields
+        self.omitted = omitted
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        name = try reader.required("name")
+        instance = try reader.required("instance")
+        firstVersion = try reader.optional("first-version")
+        secondVersion = try reader.optional("second-version")
+        fields = try reader.required("fields")
+        omitted = try reader.required("omitted")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["name"] = name.toJSON()
+        object["instance"] = instance.toJSON()
+        if let firstVersion { object["first-version"] = firstVersion.toJSON() }
+        if let secondVersion { object["second-version"] = secondVersion.toJSON() }
+        object["fields"] = fields.toJSON()
+        object["omitted"] = omitted.toJSON()
+    }
+}
+
+/// What `berth diff --json` prints of two images.
+///
+/// QAPI: `ImageDifferenceReport`.
+public struct ImageDifferenceReport: QAPIObject {
+    /// The name of the first image, as it was given.
+    ///
+    /// QAPI: `first`.
+    public var first: String
+    /// The name of the second image.
+    ///
+    /// QAPI: `second`.
+    public var second: String
+    /// Whether nothing differs.
+    ///
+    /// QAPI: `same`.
+    public var same: Bool
+    /// What differs of the guest as a whole.
+    ///
+    /// QAPI: `properties`.
+    public var properties: [ImageDifferenceProperty]
+    /// The blocks of RAM, also those that don't differ.
+    ///
+    /// QAPI: `blocks`.
+    public var blocks: [ImageDifferenceBlock]
+    /// The sections of device state that differ.
+    ///
+    /// QAPI: `devices`.
+    public var devices: [ImageDifferenceDevice]
+
+    /// Makes a value of its members.
+    public init(
+        first: String,
+        second: String,
+        same: Bool,
+        properties: [ImageDifferenceProperty],
+        blocks: [ImageDifferenceBlock],
+        devices: [ImageDifferenceDevice]
+    ) {
+        self.first = first
+        self.second = second
+        self.same = same
+        self.properties = properties
+        self.blocks = blocks
+        self.devices = devices
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        first = try reader.required("first")
+        second = try reader.required("second")
+        same = try reader.required("same")
+        properties = try reader.required("properties")
+        blocks = try reader.required("blocks")
+        devices = try reader.required("devices")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["first"] = first.toJSON()
+        object["second"] = second.toJSON()
+        object["same"] = same.toJSON()
+        object["properties"] = properties.toJSON()
+        object["blocks"] = blocks.toJSON()
+        object["devices"] = devices.toJSON()
+    }
+}
