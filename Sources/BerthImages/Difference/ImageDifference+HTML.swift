@@ -79,7 +79,7 @@ extension ImageDifference {
         html += blockTable
         // However many blocks there are, all maps together stay within a few megabytes.
         let pixelLimit = min(1 << 18, max(1 << 12, (1 << 20) / blocks.count))
-        for block in blocks {
+        for block in blocks where !block.isSame {
             let note: HTML = block.sizeNote.map { ", \($0)" } ?? ""
             let map = PageMap(
                 pageCount: block.pageCount,
