@@ -10,6 +10,7 @@ import Glibc
 /// A guest of any machine type, blocks and devices, saved as an image.
 struct SavedGuest {
     var machineName = "pc-q35-10.0"
+    var uuid: GuestUUID?
     var blocks: [RAMBlock]
     var state: DeviceState
 
@@ -58,7 +59,7 @@ struct SavedGuest {
             layout == .sequential ? SequentialWriter(output) : MappedWriter(output)
         try writer.begin(
             StreamPlan(
-                configuration: ConfigurationSection(machineName: machineName),
+                configuration: ConfigurationSection(machineName: machineName, uuid: uuid),
                 ramSectionID: 2,
                 opensReturnPath: false
             ),

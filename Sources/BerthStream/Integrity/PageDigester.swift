@@ -13,7 +13,7 @@ struct PageDigester: Sendable {
     /// Whether the processor's own instructions are used.
     private let isFast: Bool
     /// The digest of a page of zeros, in 64-bit words as they lie in memory; CRC32C has half of one.
-    private let zero: InlineArray<4, UInt64>
+    private var zero: InlineArray<4, UInt64>
 
     /// - Parameter isFast: false for the way that runs on any processor.
     init(_ algorithm: IntegrityAlgorithm, isFast: Bool = true) {
@@ -23,11 +23,18 @@ struct PageDigester: Sendable {
         case .crc32c: self.isFast = isFast && FastDigests.hasCRC32C
         case .blake3: self.isFast = isFast && FastDigests.hasBLAKE3
         }
+        zero = InlineArray(repeating: 0)
+        // With nothing to combine it with yet, the entry of a page of zeros is its digest.
         let page = [UInt8](repeating: 0, count: targetPageByteCount)
-        let digest = Self.digest(of: page, algorithm)
-        var words = InlineArray<4, UInt64>(repeating: 0)
-        for (index, byte) in digest.enumerated() {
-            words[index / 8] |= UInt64(byte) << UInt64(index % 8 * 8)
+        var words = zero
+        unsafe page.withUnsafeBytes { page in
+            var span = words.mutableSpan
+            unsafe span.withUnsafeMutableBytes { entry in
+                unsafe makeEntries(
+                    ofPages: page,
+                    into: UnsafeMutableRawBufferPointer(rebasing: entry[..<entryByteCount])
+                )
+            }
         }
         zero = words
     }
@@ -65,7 +72,7 @@ struct PageDigester: Sendable {
         let count = min(pages.count / targetPageByteCount, entries.count / entryByteCount)
         switch algorithm {
         case .crc32c:
-            let zero = UInt32(truncatingIfNeeded: zero[0])
+            let zero = unsafe zero.span.withUnsafeBytes { unsafe $0.load(as: UInt32.self) }
             for page in 0..<count {
                 let bytes = unsafe UnsafeRawBufferPointer(
                     start: base + page * targetPageByteCount,
@@ -95,7 +102,7 @@ struct PageDigester: Sendable {
             }
             for page in 0..<count {
                 let words = unsafe (target + page * 32).assumingMemoryBound(to: UInt64.self)
-                for index in 0..<4 { unsafe words[index] ^= zero[index].littleEndian }
+                for index in 0..<4 { unsafe words[index] ^= zero[index] }
             }
         }
     }
