@@ -4,6 +4,7 @@
 #   BERTH_PYTHON    a Python with qemu.qmp
 #   BERTH_GUEST     the firmware of Tests/guest, assembled
 #   BERTH_LIBVIRTD  libvirt's daemon, 11.3 or later; BERTH_VIRSH  its client
+#   BERTH_BROWSER   chromium, for pages that Berth writes
 # A peer that cannot be had leaves its variable empty and the reason in BERTH_..._WHY: the tests that
 # need it are then skipped with that reason. With BERTH_REQUIRE_PEERS=1 this script fails instead.
 # Both QEMUs can also be chosen by setting BERTH_QEMU and BERTH_QEMU_OLD beforehand.
@@ -210,8 +211,19 @@ install_libvirt() {
     return $status
 }
 
-new_qemu= old_qemu= python= guest= libvirtd= virsh=
-new_why= old_why= python_why= guest_why= libvirt_why=
+find_browser() {
+    browser=${BERTH_BROWSER:-$(command -v chromium || true)}
+    [ -z "$browser" ] || return 0
+    browser_why="needs the browser chromium in PATH or in BERTH_BROWSER"
+    is_debian || return 0
+    browser_why="$browser_why; 'make test BERTH_REQUIRE_PEERS=1' installs it"
+    [ "$require" = 1 ] || return 0
+    without_services install_packages chromium fonts-dejavu-core || say "installing chromium failed"
+    browser=$(command -v chromium || true)
+}
+
+new_qemu= old_qemu= python= guest= libvirtd= virsh= browser=
+new_why= old_why= python_why= guest_why= libvirt_why= browser_why=
 if is_debian; then
     # The boot program is assembled by binutils; socat is one of the clients.
     install_packages binutils socat || say "binutils or socat could not be installed"
@@ -224,6 +236,7 @@ find_new_qemu
 find_old_qemu
 find_python
 find_libvirt
+find_browser
 if Tests/guest/build.sh "$peers/guest.bin"; then
     guest=$peers/guest.bin
 else
@@ -233,19 +246,21 @@ fi
 [ -n "$old_qemu" ] && old_why=
 [ -n "$python" ] && python_why=
 [ -n "$libvirtd" ] && libvirt_why=
+[ -n "$browser" ] && browser_why=
 
 {
     echo "# Written by .ci/setup-peers.sh; 'make test' reads it."
     for pair in "BERTH_QEMU=$new_qemu" "BERTH_QEMU_WHY=$new_why" "BERTH_QEMU_OLD=$old_qemu" \
         "BERTH_QEMU_OLD_WHY=$old_why" "BERTH_PYTHON=$python" "BERTH_PYTHON_WHY=$python_why" \
         "BERTH_GUEST=$guest" "BERTH_GUEST_WHY=$guest_why" "BERTH_LIBVIRTD=$libvirtd" \
-        "BERTH_VIRSH=$virsh" "BERTH_LIBVIRTD_WHY=$libvirt_why"; do
+        "BERTH_VIRSH=$virsh" "BERTH_LIBVIRTD_WHY=$libvirt_why" \
+        "BERTH_BROWSER=$browser" "BERTH_BROWSER_WHY=$browser_why"; do
         printf "export %s=%q\n" "${pair%%=*}" "${pair#*=}"
     done
 } >"$peers/env"
 
 missing=0
-for why in "$new_why" "$old_why" "$python_why" "$guest_why" "$libvirt_why"; do
+for why in "$new_why" "$old_why" "$python_why" "$guest_why" "$libvirt_why" "$browser_why"; do
     if [ -n "$why" ]; then
         say "a peer is missing: $why"
         missing=1

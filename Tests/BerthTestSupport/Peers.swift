@@ -21,6 +21,9 @@ public enum Peers {
     /// libvirt's client.
     public static let virsh = program("BERTH_VIRSH")
 
+    /// A browser that runs without a display: chromium.
+    public static let browser = program("BERTH_BROWSER") ?? searchPath(for: "chromium")
+
     /// Berth itself: the release binary that `make` names, or the one beside this test's own program.
     public static let berth = program("BERTH_BINARY") ?? besideThisProgram("berth")
 
@@ -87,6 +90,15 @@ extension Trait where Self == ConditionTrait {
             variable: "BERTH_LIBVIRTD",
             otherwise:
                 "needs libvirt 11.3 in BERTH_LIBVIRTD and BERTH_VIRSH; 'make test' says how to get it"
+        )
+    }
+
+    /// The test opens a page in a browser.
+    public static var requiresBrowser: Self {
+        requires(
+            Peers.browser,
+            variable: "BERTH_BROWSER",
+            otherwise: "needs chromium in BERTH_BROWSER; 'make test' says how to get it"
         )
     }
 

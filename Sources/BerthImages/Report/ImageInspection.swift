@@ -36,7 +36,9 @@ public final class ImageInspection {
         do throws(ImageError) {
             reading = try image.read(census)
         } catch {
-            problem = error
+            // Who asks for an inspection needs no hint to ask for one.
+            let isKnown = image.content != .unknown && image.content != .empty
+            problem = isKnown ? error : ImageError(error.description, offset: error.offset)
         }
         guard image.compression == nil, reading != nil else {
             return
