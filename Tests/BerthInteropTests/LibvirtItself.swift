@@ -8,12 +8,13 @@ extension Interop {
         @Test(.timeLimit(.minutes(2)), arguments: LibvirtSaving.allCases)
         func `libvirt restores what it saved`(way: LibvirtSaving) throws {
             let directory = try PeersDirectory()
-            let saved = try SavedGuest.libvirt(
-                way,
-                PeerGuest(.q35, firmware: Peers.guest),
-                in: directory
+            let guest = PeerGuest(.q35, firmware: Peers.guest)
+            let saved = try SavedGuest.libvirt(way, guest, in: directory)
+            try saved.expectRestored(
+                from: saved.image,
+                saved.form,
+                options: way.restoreOptions
             )
-            try saved.expectRestoredByLibvirt(saved.image, options: way.restoreOptions)
         }
     }
 }

@@ -9,9 +9,9 @@ enum LibvirtSaving: String, Sendable, CaseIterable {
     case sparseAroundCache = "sparse, --bypass-cache"
     case sparseParallel = "sparse, --parallel-channels"
 
-    var saveOptions: [String] {
-        let format = rawValue.prefix { $0 != "," }
-        return ["--image-format", String(format)] + restoreOptions
+    /// The form of the file.
+    var form: ImageForm? {
+        ImageForm(rawValue: "libvirt-" + rawValue.prefix { $0 != "," })
     }
 
     var restoreOptions: [String] {
@@ -27,6 +27,7 @@ enum LibvirtSaving: String, Sendable, CaseIterable {
 struct SavedGuest {
     let guest: PeerGuest
     let image: String
+    let form: ImageForm
     /// A copy of the memory.
     let memory: String
     let directory: PeersDirectory
@@ -38,33 +39,67 @@ struct SavedGuest {
         in directory: PeersDirectory
     ) throws -> SavedGuest {
         let libvirt = try #require(PeersLibvirt.current)
-        let saved = SavedGuest(guest, "libvirt-\(way)", in: directory)
+        let saved = SavedGuest(guest, try #require(way.form), in: directory)
         let domain = try PeersDomain(starting: guest, in: directory, of: libvirt)
         try PeersMemory.writePatternBehindCounter(in: domain.memoryPath, seed: 11)
         try domain.waitForRounds(2)
         try domain.run("suspend")
         try FileManager.default.copyItem(atPath: domain.memoryPath, toPath: saved.memory)
-        try domain.save(to: saved.image, options: way.saveOptions)
+        let format = try #require(saved.form.libvirtName)
+        try domain.save(to: saved.image, options: ["--image-format", format] + way.restoreOptions)
         return saved
     }
 
-    private init(_ guest: PeerGuest, _ name: String, in directory: PeersDirectory) {
-        self.guest = guest
-        self.directory = directory
-        image = directory.file(name)
-        memory = directory.file("memory-of-\(name)")
+    /// Has QEMU start a guest and save it: one that counts, or memory with a pattern where the machine
+    /// has no processor.
+    static func qemu(
+        _ program: PeerProgram,
+        _ guest: PeerGuest,
+        _ form: ImageForm,
+        in directory: PeersDirectory
+    ) throws -> SavedGuest {
+        let saved = SavedGuest(guest, form, in: directory)
+        let counts = guest.firmware != nil
+        if !counts {
+            try PeersMemory.writePattern(
+                to: saved.memory,
+                byteCount: guest.memoryByteCount,
+                seed: 13
+            )
+        }
+        let machine = try PeersMachine(
+            program,
+            guest,
+            in: directory,
+            memoryPath: counts ? nil : saved.memory,
+            paused: !counts
+        )
+        if counts {
+            try PeersMemory.writePatternBehindCounter(in: machine.memoryPath, seed: 11)
+            try machine.waitForRounds(2)
+            try machine.monitor.execute("stop")
+            try FileManager.default.copyItem(atPath: machine.memoryPath, toPath: saved.memory)
+        }
+        if form.isMapped { try machine.setCapability("mapped-ram", true) }
+        try machine.migrate(to: machine.fileURI(saved.image))
+        try machine.quit()
+        return saved
     }
 
-    /// Has libvirt restore the guest from some image, and expects its memory to be what it was and the
-    /// guest to go on counting.
-    func expectRestoredByLibvirt(_ image: String, options: [String] = []) throws {
+    private init(_ guest: PeerGuest, _ form: ImageForm, in directory: PeersDirectory) {
+        self.guest = guest
+        self.form = form
+        self.directory = directory
+        image = directory.file("saved-\(form.rawValue)")
+        memory = directory.file("memory-when-saved")
+    }
+
+    /// A domain with this guest, for images that have none.
+    func writeXML() throws -> String {
         let libvirt = try #require(PeersLibvirt.current)
-        let domain = try PeersDomain(restoring: image, options: options, by: libvirt)
-        try expectSameMemory(memory, domain.memoryPath)
-        let arrived = try CounterState(memoryPath: domain.memoryPath)
-        try domain.run("resume")
-        try domain.waitForRounds(2, beyond: arrived)
-        try domain.run("suspend")
-        #expect(try CounterState.findings(memoryPath: domain.memoryPath) == [])
+        let path = directory.file("domain.xml")
+        try guest.domainXML(type: libvirt.domainType)
+            .write(toFile: path, atomically: true, encoding: .utf8)
+        return path
     }
 }

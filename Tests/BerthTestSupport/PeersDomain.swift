@@ -8,9 +8,9 @@ extension PeerGuest {
     ///
     /// - Parameter type: "kvm" or "qemu".
     public func domainXML(type: String) throws -> String {
-        guard machine != .none, let qemu = Peers.qemu, let firmware else {
-            throw PeerFailure("libvirt starts no guest like \(self)")
-        }
+        guard let qemu = Peers.qemu else { throw PeerFailure("QEMU 10 isn't on this machine") }
+        // libvirt starts no machine without firmware; it carries the description of one along.
+        let loader = firmware.map { "<loader type='rom'>\($0)</loader>" } ?? ""
         return """
             <domain type='\(type)'>
               <name>\(Self.domainName)</name>
@@ -20,7 +20,7 @@ extension PeerGuest {
               <vcpu>1</vcpu>
               <os>
                 <type arch='x86_64' machine='\(machine.name(ofVersion: version))'>hvm</type>
-                <loader type='rom'>\(firmware)</loader>
+                \(loader)
               </os>
               <features><acpi/></features>
               <devices>
