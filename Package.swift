@@ -35,7 +35,14 @@ let package = Package(
     name: "berth",
     products: [
         .executable(name: "berth", targets: ["berth"]),
-        .library(name: "BerthImages", targets: ["BerthImages"]),
+        // With the modules whose types its own interface shows.
+        .library(
+            name: "BerthImages",
+            targets: [
+                "BerthImages", "BerthStream", "BerthWire", "BerthMemory", "BerthTransport",
+                "BerthQAPI",
+            ]
+        ),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -127,6 +134,12 @@ let package = Package(
             swiftSettings: librarySettings
         ),
         .executableTarget(name: "external-writer-example", path: "Examples/external-writer"),
+        .executableTarget(
+            name: "image-library-example",
+            dependencies: ["BerthImages", "BerthStream", "BerthWire"],
+            path: "Examples/image-library",
+            swiftSettings: settings
+        ),
         .target(name: "BerthTestSupport", path: "Tests/BerthTestSupport", swiftSettings: settings),
         tests("BerthSystemTests", ["BerthSystem", systemPackage]),
         tests("BerthJSONTests", ["BerthJSON"]),
@@ -145,6 +158,7 @@ let package = Package(
         tests(
             "BerthImagesTests",
             [
+                "image-library-example",
                 "BerthImages", "BerthQAPI", "BerthJSON", "BerthStream", "BerthWire", "BerthMemory",
                 "BerthTransport", "BerthSystem", "CZlib",
             ]

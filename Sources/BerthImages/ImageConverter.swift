@@ -90,7 +90,9 @@ public struct ImageConverter {
         try relay.run { received throws(ImageError) in
             // What decompresses has checked all it checks only at its end.
             if source.channel.isCommand { try source.input.readToEnd() }
-            try image?.commit(received)
+            try image?.commit(
+                leavesGuestRunning: received.deviceState.leavesGuestRunning
+            )
         }
     }
 

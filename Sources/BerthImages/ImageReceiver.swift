@@ -76,6 +76,10 @@ public struct ImageReceiver {
         let relay = StreamRelay(from: source, to: target, as: format.layout, integrity: integrity)
         relay.answers = answers
         relay.progress = progress
-        try relay.run { received throws(ImageError) in try image?.commit(received) }
+        try relay.run { received throws(ImageError) in
+            try image?.commit(
+                leavesGuestRunning: received.deviceState.leavesGuestRunning
+            )
+        }
     }
 }

@@ -102,7 +102,7 @@ struct ReceivingAndSending {
         }
         #expect(
             error?.description
-                == "cannot write a mapped-ram image to '\(device)', which can't be written at an offset"
+                == "cannot write an image as mapped-ram to '\(device)', which can't be written at an offset"
         )
         #expect(error?.hint?.contains("--format sequential") == true)
     }

@@ -98,10 +98,10 @@ final class ImageTarget {
 
     /// Ends the stream, marks the image as whole, makes it durable and gives it its name.
     ///
-    /// - Parameter received: what the stream held.
+    /// - Parameter leavesGuestRunning: whether the stream says that the guest is to run.
     /// - Throws: `ImageError`; the image then doesn't exist under its name.
     @available(*, noasync)
-    func commit(_ received: ReceivedStream) throws(ImageError) {
+    func commit(leavesGuestRunning: Bool) throws(ImageError) {
         do throws(TransportError) {
             if stream !== file.channel {
                 try stream.close()
@@ -109,7 +109,7 @@ final class ImageTarget {
             if var libvirt {
                 // On the disk before the mark that says so.
                 try file.channel.synchronize()
-                libvirt.header.wasRunning = wasRunning ?? received.leavesGuestRunning
+                libvirt.header.wasRunning = wasRunning ?? leavesGuestRunning
                 do throws(ImageError) {
                     try file.channel.writeBytes(libvirt.header.encoded, at: 0)
                 } catch {
@@ -142,10 +142,10 @@ public struct LibvirtDomain: Sendable, Equatable {
     }
 }
 
-extension ReceivedStream {
+extension DeviceState {
     /// Whether a destination would let the guest run; one that wasn't told does.
     var leavesGuestRunning: Bool {
-        guard let state = deviceState.globalState else { return true }
+        guard let state = globalState else { return true }
         return state.runState == "running"
     }
 }
