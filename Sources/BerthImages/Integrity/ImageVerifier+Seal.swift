@@ -18,6 +18,7 @@ extension ImageVerifier {
         do throws(StreamError) {
             seal = try Seal.find(in: file)
         } catch {
+            report.hasBadSeal = true
             report.add(
                 at: error.offset,
                 error.message,
@@ -27,6 +28,7 @@ extension ImageVerifier {
         }
         guard let seal else { return nil }
         guard seal.header.streamStart == image.streamOffset else {
+            report.hasBadSeal = true
             report.add(
                 at: seal.header.offset,
                 "the seal is of a stream at 0x\(String(seal.header.streamStart, radix: 16)), the "

@@ -127,8 +127,7 @@ public struct ImageVerifier {
         if image.compression == nil,
             try image.openFile().readBytes(at: place, byteCount: 8).elementsEqual("BERTHSEA".utf8)
         {
-            // With an end mark that can be read it isn't trailing, or was reported already.
-            guard !report.faults.contains(where: { $0.what.contains("seal") }) else { return }
+            guard !report.hasBadSeal else { return }
             report.add(
                 at: place,
                 "the image's seal is cut off",

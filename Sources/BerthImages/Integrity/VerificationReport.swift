@@ -46,6 +46,9 @@ public struct VerificationReport: Sendable {
     /// Whether offsets count in the unpacked stream.
     public internal(set) var isCompressed = false
 
+    /// Whether there is a seal that can't be read, which is a fault already.
+    var hasBadSeal = false
+
     /// Nothing found so far.
     init() {}
 

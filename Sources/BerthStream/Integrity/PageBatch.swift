@@ -4,7 +4,8 @@ import Glibc
 /// Pages brought together, as digests of several are made at once.
 @safe
 final class PageBatch {
-    private static let pageCount = 64
+    /// 64 KiB: enough for digests of several, and nothing that takes the system time to give out.
+    private static let pageCount = 16
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: pageCount * targetPageByteCount,
         alignment: 64
@@ -14,7 +15,7 @@ final class PageBatch {
         unsafe buffer.deallocate()
     }
 
-    /// Visits a run in parts of up to 64 pages that lie together.
+    /// Visits a run in parts of up to 16 pages that lie together.
     ///
     /// - Parameter body: gets the offset in the block of a part's first page, and the part.
     func visit<Failure>(
