@@ -47,6 +47,26 @@ import Testing
         #expect(schema.entity("Color") != nil)
     }
 
+    /// A program prints it, so nothing else has to lead to it.
+    @Test func `a report needs nobody that uses it`() throws {
+        func schema(_ name: String) -> String {
+            """
+            \(Self.sound)
+
+            ##
+            # @\(name):
+            #
+            # What was painted.
+            #
+            # @walls: how many walls
+            ##
+            { 'struct': '\(name)', 'data': { 'walls': 'uint8' } }
+            """
+        }
+        #expect(try check(schema("PaintReport")).entity("PaintReport") != nil)
+        #expect(throws: SchemaError.self) { try check(schema("PaintWalls")) }
+    }
+
     @Test(
         arguments: [
             ("# @color: the color\n#\n", "", "paint.json:21: 'color' isn't described"),
