@@ -154,6 +154,10 @@ public struct HTMLPage: Sendable {
         .bar { display: flex; height: .55rem; border-radius: 3px; overflow: hidden; }
         .bar, .swatch, figure.map img { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
         .bar { background: var(--panel); outline: 1px solid var(--line); margin: .3rem 0; }
+        @media screen and (max-width: 50rem) {
+          table.facts th { width: 8rem; }
+          figure.map .labels span:not(:nth-child(4n+1)) { display: none; }
+        }
         @page { margin: 15mm; }
         @media print {
           :root { --text: #000; --muted: #444; --back: #fff; --panel: #fff; --line: #bbb; }
