@@ -1,6 +1,6 @@
 #!/bin/bash
-# bench.sh [live] [ARGUMENT...]: builds the release binary and runs a benchmark with it: live.py if the
-# first word says so, else suite.py. Called by make.
+# bench.sh [live|images] [ARGUMENT...]: builds the release binary and runs a benchmark with it: live.py or
+# images.py if the first word says so, else suite.py. Called by make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/debian.sh
@@ -10,6 +10,9 @@ product=berth
 if [ "${1:-}" = live ]; then
     script=live
     product=berth-bench
+    shift
+elif [ "${1:-}" = images ]; then
+    script=images
     shift
 else
     if [ -z "$BERTH_QEMU" ]; then
