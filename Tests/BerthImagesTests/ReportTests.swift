@@ -265,6 +265,99 @@ struct ReportTests {
         #expect(found.streamEnd == UInt64(bytes.count))
     }
 
+    /// A sequential stream need not mention a page that nobody has touched.
+    @Test func `pages that never came are absent`() throws {
+        let path = directory.file("image")
+        let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        let writer = SequentialWriter(StreamOutput(try Channel(file, name: path)))
+        try writer.begin(
+            StreamPlan(
+                configuration: ConfigurationSection(machineName: "none"),
+                ramSectionID: 2,
+                opensReturnPath: false
+            ),
+            blocks: guest.listed,
+            earlySections: []
+        )
+        try writer.beginIteration()
+        let scanner = GuestScanner(detectsZeroPages: true)
+        var dirty = PageBitmap(pageCount: Self.pageCounts[0])
+        dirty.set(20..<120, to: true)
+        var next = 0
+        while next < Self.pageCounts[0] {
+            _ = try scanner.send(
+                guest.blocks[0],
+                index: 0,
+                dirty: &dirty,
+                from: &next,
+                limit: 1000,
+                to: writer
+            )
+        }
+        try writer.endIteration()
+        try writer.beginCompletion(announced: true)
+        let state = DeviceState.fresh(runState: "running", machineName: "none")
+        try writer.finish(
+            deviceSections: state.final.encoded(footers: true),
+            description: state.description ?? []
+        )
+        let inspection = try ImageInspection(of: path)
+        let found = inspection.report(hasFields: false)
+        #expect(found.problem == nil)
+        #expect(found.blocks.map(\.pages.absent) == [800, 64, 65, 1])
+        let first = try #require(found.blocks.first?.pages)
+        #expect(first.data + first.zero == 100)
+        #expect(inspection.text(hasFields: false).contains("930 absent"))
+        // The map shows them, and its legend names them.
+        let document = inspection.page.document
+        #expect(document.contains("absent: never mentioned"))
+        let picture = try HTMLPicture(firstIn: document)
+        let colors = Set(picture.pixels.prefix(20))
+        #expect(colors.count == 1)
+        #expect(!picture.pixels[20..<120].contains { colors.contains($0) })
+    }
+
+    @Test(arguments: ImageFormat.bare)
+    func `a seal is told, and isn't taken for trailing bytes`(format: ImageFormat) throws {
+        let path = try save(as: format)
+        let end = try contents(of: path).count
+        try ImageSealer(path: path).seal(.crc32c)
+        let found = try report(path)
+        #expect(found.problem == nil)
+        #expect(found.trailing == nil)
+        #expect(found.streamEnd == UInt64(end))
+        let seal = try #require(found.seal)
+        #expect(seal.algorithm == "crc32c")
+        #expect(seal.offset >= UInt64(end))
+        #expect(seal.offset + seal.size == found.size)
+        // Without its end mark it is no seal any more.
+        try store(Array(contents(of: path).dropLast(1)), at: path)
+        let cut = try report(path)
+        #expect(cut.seal == nil)
+        #expect(cut.trailing == found.size - UInt64(end) - 1)
+    }
+
+    /// Whatever a stranger changes, the rest is told, and nothing traps.
+    @Test(arguments: ImageFormat.bare)
+    func `no damage stops an inspection`(format: ImageFormat) throws {
+        let small = try RelayGuest(pageCounts: [3, 1])
+        let path = directory.file("small")
+        let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        try small.save(to: Channel(file, name: path), as: format)
+        let bytes = try contents(of: path)
+        let places = bytes.indices.filter { bytes[$0] > 0 || $0 % 4096 < 8 }
+        for (number, place) in places.enumerated() where number % 29 == 0 {
+            var damaged = bytes
+            damaged[place] ^= UInt8(1 << (number % 8))
+            try store(damaged, at: path)
+            let inspection = try ImageInspection(of: path)
+            let found = inspection.report(hasFields: true)
+            #expect((found.problem != nil) == (inspection.problem != nil))
+            #expect(inspection.text(hasFields: true).hasPrefix(path))
+            #expect(inspection.page.document.hasSuffix("</html>\n"))
+        }
+    }
+
     /// A name in a file must not command the terminal or the browser of who looks at it.
     @Test func `strangers' texts do no harm`() throws {
         let path = directory.file("image")
