@@ -36,7 +36,10 @@ extension Interop {
         )
         func `saved by libvirt`(way: LibvirtSaving) throws {
             let directory = try PeersDirectory()
-            try check(.libvirt(way, guest(.q35), in: directory), restoring: all)
+            let saved = try SavedGuest.libvirt(way, guest(.q35), in: directory)
+            // How many channels wrote it leaves no trace in a file.
+            let restored: [ImageForm] = way == .sparseParallel ? [.mappedRAM, .raw, .sparse] : all
+            try check(saved, restoring: restored)
         }
 
         @Test(
@@ -63,12 +66,13 @@ extension Interop {
             converting forms: [ImageForm] = ImageForm.allCases,
             restoring restored: [ImageForm]
         ) throws {
-            try saved.expectKnown(saved.image, saved.form)
+            let filled = try PeersMemory.filledPageCount(of: saved.memory)
+            try saved.expectKnown(saved.image, saved.form, filledPageCount: filled)
             let domain = saved.form.isLibvirt ? [] : ["--xml", try saved.writeXML()]
             for form in forms {
                 let options = form.isLibvirt ? domain : []
                 let image = try saved.converted(to: form, options: options)
-                try saved.expectKnown(image, form)
+                try saved.expectKnown(image, form, filledPageCount: filled)
                 if restored.contains(form) {
                     try saved.expectRestored(from: image, form)
                 }

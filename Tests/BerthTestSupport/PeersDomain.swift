@@ -2,7 +2,7 @@ import Foundation
 
 extension PeerGuest {
     /// What libvirt calls the guests of these tests; a restore finds it in the image.
-    static let domainName = "berth-guest"
+    public static let domainName = "berth-guest"
 
     /// libvirt's description of this guest: of what `PeersMachine` starts, and nothing else.
     ///
@@ -55,6 +55,12 @@ public final class PeersDomain {
     /// Restores a guest from a save file; it stands still.
     public init(restoring image: String, options: [String] = [], by libvirt: PeersLibvirt) throws {
         try libvirt.run(["restore", image, "--paused"] + options)
+        self.libvirt = libvirt
+        memoryPath = try Self.memoryPath(of: libvirt)
+    }
+
+    /// The guest that libvirt has running, however it was started.
+    public init(runningIn libvirt: PeersLibvirt) throws {
         self.libvirt = libvirt
         memoryPath = try Self.memoryPath(of: libvirt)
     }

@@ -66,6 +66,11 @@ public final class PeersLibvirt: @unchecked Sendable {
         if (try? run(["domcapabilities", "--virttype", "kvm"])) != nil { domainType = "kvm" }
     }
 
+    /// Where libvirt keeps the managed save of a domain.
+    public func managedSavePath(ofDomain name: String) -> String {
+        directory.file("c/libvirt/qemu/save/\(name).save")
+    }
+
     /// Ends the daemon and every guest that it still has.
     public func stop() {
         process.kill()
