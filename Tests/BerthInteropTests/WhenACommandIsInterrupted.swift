@@ -5,8 +5,15 @@ import Testing
 extension Interop {
     /// What a signal leaves behind.
     @Suite(.requiresBerth) struct WhenACommandIsInterrupted {
-        @Test(.timeLimit(.minutes(1)), arguments: [SIGTERM, SIGINT, SIGHUP])
-        func `a signal ends berth receive, and nothing of the image stays`(signal: CInt) throws {
+        @Test(
+            .timeLimit(.minutes(1)),
+            arguments: [SIGTERM, SIGINT, SIGHUP],
+            [["receive"], ["convert", "--format", "mapped-ram", "-"]]
+        )
+        func `a signal ends a command, and nothing of the image stays`(
+            signal: CInt,
+            command: [String]
+        ) throws {
             let berth = try #require(Peers.berth)
             let directory = try PeersDirectory()
             let stream = try HexVector.load("sequential/none-64k-qemu-10.0")
@@ -19,7 +26,11 @@ extension Interop {
             try #require(write(source, stream, half) == half)
 
             let image = directory.file("image")
-            let receive = try PeersProcess([berth, "receive", image], in: directory, input: fifo)
+            let receive = try PeersProcess(
+                [berth] + command + [image],
+                in: directory,
+                input: fifo
+            )
             while try images(in: directory).isEmpty, receive.isRunning {
                 usleep(2000)
             }
