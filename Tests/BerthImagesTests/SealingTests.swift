@@ -167,6 +167,43 @@ struct SealingTests {
         #expect(report.faults.first?.what.hasPrefix("the seal is of a stream at 0x8") == true)
     }
 
+    @Test func `a seal that claims other blocks is told, and no room made for them`() throws {
+        let path = try fixture.save(.mappedRAM)
+        let received = try GuestImage(opening: path).read(PageCensus()).received
+        // 64 TiB, in a file that is nearly all hole.
+        let header = SealHeader(
+            algorithm: .crc32c,
+            stream: 0..<received.places.end,
+            blocks: [("pc.ram", 1 << 46)],
+            parts: []
+        )
+        var bytes: [UInt8] = []
+        header.encode(into: &bytes)
+        let file = try ChangedFile(path)
+        let end = header.offset + header.byteCount
+        try file.resize(to: Int(end))
+        try file.write(bytes, at: Int(header.offset))
+        bytes = []
+        SealFooter(offset: header.offset, byteCount: header.byteCount).encode(into: &bytes)
+        try file.write(bytes, at: Int(end) - bytes.count)
+        let report = try fixture.verify(path)
+        #expect(report.contentCheck == .none)
+        #expect(
+            report.faults.map(\.what).prefix(2) == [
+                "the image has 3 RAM blocks, 1 were sealed",
+                "the image has the RAM block 'pc.ram' of 286720 bytes, 'pc.ram' of "
+                    + "70368744177664 was sealed",
+            ]
+        )
+        var memory: [UInt8] = [1, 2, 3]
+        let seal = try #require(try Seal.find(in: GuestImage(opening: path).openFile()))
+        try memory.withUnsafeMutableBytes {
+            let loaded = LoadedBlock(name: "pc.ram", bytes: UnsafeRawBufferPointer($0))
+            let verdict = try seal.check([loaded], threadCount: 2)
+            #expect(verdict.differences.count == 1)
+        }
+    }
+
     /// A stream with a page that came in full and then as a change to it.
     @Test(arguments: IntegrityAlgorithm.allCases)
     func `pages that came as changes are put together first`(

@@ -39,10 +39,7 @@ public struct ImageVerifier {
             checkLibvirt(image, try image.openFile(), &report)
         }
         let seal = image.compression == nil ? try findSeal(of: image, &report) : nil
-        let receiver = VerifyingReceiver(
-            pages: checksStructureOnly ? nil : seal.map(SealedPages.init),
-            seal: seal
-        )
+        let receiver = VerifyingReceiver(seal, comparesPages: !checksStructureOnly)
         receiver.onProgress = progress
         guard let reading = read(image, receiver, &report) else { return report }
         report.received = reading.received

@@ -11,10 +11,11 @@ final class VerifyingReceiver: StreamReceiver, PageSink {
     private(set) var blockVerdict = SealVerdict()
     var onProgress: ((StreamProgress) -> Void)?
     private let seal: Seal?
+    private let comparesPages: Bool
 
-    init(pages: SealedPages?, seal: Seal?) {
-        self.pages = pages
+    init(_ seal: Seal?, comparesPages: Bool) {
         self.seal = seal
+        self.comparesPages = comparesPages
     }
 
     func accept(_ configuration: ConfigurationSection) throws(StreamError) {
@@ -28,7 +29,8 @@ final class VerifyingReceiver: StreamReceiver, PageSink {
         _ = try census.accept(blocks, ramSectionID: ramSectionID)
         if let seal {
             blockVerdict = seal.check(blocks)
-            if !blockVerdict.isWhole { pages = nil }
+            // Not before: what a seal claims of blocks isn't believed, nor room made for it.
+            if blockVerdict.isWhole, comparesPages { pages = SealedPages(seal) }
         }
         return self
     }

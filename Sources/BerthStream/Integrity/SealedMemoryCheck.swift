@@ -90,7 +90,13 @@ private final class MemoryCheck: Sendable {
         self.seal = seal
         self.jobs = jobs
         digester = PageDigester(seal.algorithm)
-        bad = Mutex(seal.header.blocks.map { PageBitmap(pageCount: $0.pageCount) })
+        // Of the blocks that are there only: a seal may claim others of any size.
+        let present = Set(jobs.map(\.block))
+        bad = Mutex(
+            seal.header.blocks.enumerated().map { index, block in
+                PageBitmap(pageCount: present.contains(index) ? block.pageCount : 0)
+            }
+        )
         pageMap = try? PageMap()
     }
 
@@ -98,7 +104,7 @@ private final class MemoryCheck: Sendable {
 
     func run(threadCount: Int) throws(StreamError) {
         var threads: [NamedThread] = []
-        for _ in 0..<min(threadCount, jobs.count) - 1 {
+        for _ in 0..<max(0, min(threadCount, jobs.count) - 1) {
             // Without further threads this one does it all.
             guard let thread = try? NamedThread.start(name: "berth-check", { self.work() }) else {
                 break
