@@ -117,6 +117,7 @@ extension Interop {
                 var labels: [String]
                 var hover: String
                 var isInside: Bool
+                var isReadable: Bool
             }
             var title: String
             var errors: [String]
@@ -148,12 +149,15 @@ extension Interop {
                   clientX: box.left + .5 * box.width / width,
                   clientY: box.top + box.height - .5 * box.height / height }));
                 const labels = [...figure.querySelectorAll(".labels span")];
+                const shown = labels.filter(label => label.checkVisibility())
+                  .map(label => label.getBoundingClientRect());
                 const frame = figure.querySelector(".labels").getBoundingClientRect();
                 return { name: image.alt, width, height, opaque,
                          labels: labels.map(label => label.textContent),
                          hover: figure.querySelector("output").textContent,
-                         isInside: labels.every(label =>
-                           label.getBoundingClientRect().left >= frame.left) };
+                         isInside: shown.every(box => box.left >= frame.left),
+                         isReadable: shown.every((box, index) =>
+                           index == 0 || box.top >= shown[index - 1].bottom) };
               });
               const folded = document.querySelector("details.device td");
               const isShown = () => folded.checkVisibility();
@@ -183,6 +187,19 @@ extension Interop {
             </script>
             """
 
+        private static func look(
+            at page: String,
+            width: Int,
+            _ browser: PeersBrowser
+        ) throws -> Found {
+            let (document, complaints) = try browser.open(page, width: width)
+            #expect(complaints.isEmpty)
+            let start = try #require(document.range(of: "<p id=\"found\">"))
+            let text = document[start.upperBound...].prefix { $0 != "<" }
+            let data = try #require(Data(base64Encoded: String(text)))
+            return try JSONDecoder().decode(Found.self, from: data)
+        }
+
         @Test(
             .requiresBrowser,
             .timeLimit(.minutes(5)),
@@ -210,13 +227,10 @@ extension Interop {
                 .replacingOccurrences(of: "</body>", with: Self.script)
                 .write(toFile: copy, atomically: true, encoding: .utf8)
             let browser = try PeersBrowser(in: directory)
-            let (document, complaints) = try browser.open(copy)
-            #expect(complaints.isEmpty)
-            let start = try #require(document.range(of: "<p id=\"found\">"))
-            let text = document[start.upperBound...].prefix { $0 != "<" }
-            let data = try #require(Data(base64Encoded: String(text)))
-            let found = try JSONDecoder().decode(Found.self, from: data)
-
+            let found = try Self.look(at: copy, width: 1200, browser)
+            let narrow = try Self.look(at: copy, width: 500, browser)
+            #expect(!narrow.isTooWide)
+            #expect(narrow.maps.allSatisfy { $0.isInside && $0.isReadable })
             #expect(found.title == "vm.save")
             #expect(found.errors.isEmpty)
             #expect(!found.isTooWide)
@@ -236,7 +250,7 @@ extension Interop {
                 #expect(Int64(map.opaque) == block["pages"]?["data"]?.integer, "\(name)")
                 #expect(map.labels.first == "0x00000000")
                 #expect(Set(map.labels).count == map.labels.count)
-                #expect(map.isInside)
+                #expect(map.isInside && map.isReadable)
                 let last = map.width * (map.height - 1) * 4096
                 let end = last + 4095
                 #expect(

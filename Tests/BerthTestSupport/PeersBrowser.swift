@@ -13,8 +13,13 @@ public struct PeersBrowser {
     }
 
     /// Opens a page and gives what it became, as HTML, and what the browser had to complain about.
-    public func open(_ path: String) throws -> (document: String, complaints: String) {
-        let process = try run(["--dump-dom"], path)
+    ///
+    /// - Parameter width: of the window, at least 500 pixels: no window is narrower.
+    public func open(
+        _ path: String,
+        width: Int = 1200
+    ) throws -> (document: String, complaints: String) {
+        let process = try run(["--dump-dom", "--window-size=\(width),1600"], path)
         let complaints = process.errorOutput.split(separator: "\n")
             .filter { $0.contains("CONSOLE") }
         return (process.output, complaints.joined(separator: "\n"))
