@@ -278,6 +278,51 @@ struct ExtractTests {
         #expect(second.kernelGSBase == 0x5000)
     }
 
+    @Test(arguments: StreamLayout.allCases)
+    func `a changed byte anywhere is an error or another result`(_ layout: StreamLayout) throws {
+        var guest = try SavedGuest(["pc.ram": 3])
+        guest.fill(0, 1)
+        guest.state = state([processor(0)])
+        let path = directory.file("image")
+        try guest.save(to: path, as: layout)
+        let whole = try GuestImage(opening: path)
+        let bytes = try contents(of: path)
+        let page = try #require(firstIndex(of: guest.page(0, 1), in: bytes))
+        let changedPath = directory.file("changed")
+        var outcomes = (errors: 0, results: 0)
+        // Not those of the page, nor what is zero between the parts of a mapped-ram file; of the
+        // description, which is most of the rest, each eighth.
+        for index in bytes.indices.filter({ !(page..<page + 4096).contains($0) })
+        where bytes[index] != 0 && (index % 8 == 0 || index < 200) {
+            var changed = bytes
+            changed[index] ^= 0x81
+            try store(changed, at: changedPath)
+            if canUse(changedPath, beside: whole) {
+                outcomes.results += 1
+            } else {
+                outcomes.errors += 1
+            }
+        }
+        #expect(outcomes.errors > 10)
+        #expect(outcomes.results > 50)
+    }
+
+    /// Whether an image can be extracted from and compared, which a strange one may refuse.
+    private func canUse(_ path: String, beside whole: GuestImage) -> Bool {
+        do throws(ImageError) {
+            let image = try GuestImage(opening: path)
+            let received = try image.pages().received
+            _ = try ELFCore(
+                PhysicalLayout(of: received),
+                processors: X86Registers.all(in: received.deviceState).processors
+            )
+            _ = try ImageDifference(between: whole, and: image)
+            return true
+        } catch {
+            return false
+        }
+    }
+
     @Test func `a description that doesn't fit gives no registers`() {
         let good = processor(0)
         // Every shorter body, every field missing by another name or of another type.
