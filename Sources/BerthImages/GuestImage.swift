@@ -116,7 +116,7 @@ public final class GuestImage {
     /// - Throws: `ImageError` that says what the file is instead of an image.
     @available(*, noasync)
     func openStream() throws(ImageError) -> Channel {
-        guard isImage else { throw notAnImage }
+        guard hasStream else { throw notAnImage }
         let file = try Self.open(path)
         do throws(TransportError) {
             try file.seek(to: streamOffset)
@@ -128,7 +128,7 @@ public final class GuestImage {
     }
 
     /// Whether there may be a stream.
-    private var isImage: Bool {
+    var hasStream: Bool {
         switch payload {
         case .stream, .cutOff, .compressedStream: true
         default: false

@@ -10,6 +10,8 @@ extension ImageVerifier {
         _ report: inout VerificationReport
     ) {
         guard let save = image.libvirt else { return }
+        report.isBeforeStream = true
+        defer { report.isBeforeStream = false }
         let header = save.header
         if header.isPartial {
             report.add(
@@ -118,7 +120,9 @@ extension ImageVerifier {
         _ save: LibvirtSave,
         _ report: inout VerificationReport
     ) {
-        guard let format = save.format, image.compression != format.compression else { return }
+        // Where no stream is to be seen, reading it will say so.
+        guard image.hasStream, let format = save.format, image.compression != format.compression
+        else { return }
         let found = image.compression?.rawValue ?? "not compressed"
         report.add(
             at: 28,
@@ -134,6 +138,8 @@ extension ImageVerifier {
         _ report: inout VerificationReport
     ) {
         guard let save = image.libvirt, let format = save.format else { return }
+        report.isBeforeStream = true
+        defer { report.isBeforeStream = false }
         let isMapped = received.configuration.capabilities.contains("mapped-ram")
         if isMapped, format != .sparse {
             report.add(

@@ -144,11 +144,13 @@ public struct ImageVerifier {
 extension VerificationReport {
     /// Adds a fault.
     mutating func add(at offset: UInt64?, _ what: String, _ meaning: String) {
-        faults.append(Fault(at: offset, what, meaning))
+        let isUnpacked = isCompressed && !isBeforeStream
+        faults.append(Fault(at: offset, isUnpacked: isUnpacked, what, meaning))
     }
 
     /// Adds something odd.
     mutating func remark(at offset: UInt64?, _ what: String, _ meaning: String) {
-        remarks.append(Fault(at: offset, what, meaning))
+        let isUnpacked = isCompressed && !isBeforeStream
+        remarks.append(Fault(at: offset, isUnpacked: isUnpacked, what, meaning))
     }
 }

@@ -7,14 +7,22 @@ public struct VerificationReport: Sendable {
     public struct Fault: Sendable, Equatable {
         /// Where: in the file or, for a compressed stream, in what it unpacks to; nil if nowhere.
         public var offset: UInt64?
+        /// Whether the place is one in what a compressed stream unpacks to.
+        public var isUnpacked: Bool
         /// What is wrong, one phrase.
         public var what: String
         /// What it means for a restore, one phrase.
         public var meaning: String
 
         /// Describes a fault.
-        public init(at offset: UInt64?, _ what: String, _ meaning: String) {
+        public init(
+            at offset: UInt64?,
+            isUnpacked: Bool = false,
+            _ what: String,
+            _ meaning: String
+        ) {
             self.offset = offset
+            self.isUnpacked = isUnpacked
             self.what = what
             self.meaning = meaning
         }
@@ -43,8 +51,10 @@ public struct VerificationReport: Sendable {
     public internal(set) var kind = ""
     /// The stream without its pages; nil if it couldn't be read to its end.
     public internal(set) var received: ReceivedStream?
-    /// Whether offsets count in the unpacked stream.
+    /// Whether the stream is compressed: what is found in it has its place in what it unpacks to.
     public internal(set) var isCompressed = false
+    /// Whether what is looked at lies before the stream, in the file itself.
+    var isBeforeStream = false
 
     /// Whether there is a seal that can't be read, which is a fault already.
     var hasBadSeal = false
@@ -68,7 +78,7 @@ extension VerificationReport {
     }
 
     private func line(_ fault: Fault, _ path: String) -> String {
-        let stream = isCompressed ? " of the unpacked stream" : ""
+        let stream = fault.isUnpacked ? " of the unpacked stream" : ""
         let place = fault.offset.map { "offset 0x\(String($0, radix: 16))\(stream): " } ?? ""
         return "\(path): \(place)\(fault.what); \(fault.meaning)"
     }
