@@ -77,6 +77,10 @@ struct SealedImageTests {
                         ],
                         "seed \(generator.seed), offset \(offset)"
                     )
+                    #expect(
+                        report.faults.first?.offset
+                            == (layout == .mappedRAM ? UInt64(start) : nil)
+                    )
                 }
             }
         }

@@ -150,7 +150,7 @@ struct IntegritySealTests {
         let verdict = try seal.check(loaded(guest), threadCount: 2)
         #expect(verdict.badPages.map(\.block) == ["block0", "block1", "block2"])
         #expect(
-            verdict.badPages.map(\.ranges) == [
+            verdict.badPages.map { $0.ranges() } == [
                 [0x40000..<0x41000], [0x4000..<0x5000], [0x3e8000..<0x3ea000],
             ]
         )

@@ -77,7 +77,7 @@ extension ImageVerifier {
         for difference in verdict.differences {
             report.add(at: nil, difference, Self.changed)
         }
-        add(verdict.badPages, &report)
+        add(verdict.badPages, receiver.census, &report)
     }
 
     /// The pages as they were compared, once more if the stream had changes to pages only.
@@ -92,32 +92,39 @@ extension ImageVerifier {
         return whole
     }
 
-    private func add(_ badPages: [SealVerdict.BadPages], _ report: inout VerificationReport) {
+    private func add(
+        _ badPages: [SealVerdict.BadPages],
+        _ census: PageCensus,
+        _ report: inout VerificationReport
+    ) {
         var left = Self.rangeLimit
         for bad in badPages {
-            let ranges = bad.ranges
-            for range in ranges.prefix(left) {
+            // In a sequential stream a page can be anywhere, and there several times.
+            let start = census.blocks.first { $0.block.name == bad.block }?.pagesOffset
+            let ranges = bad.ranges(limit: left)
+            var rest = bad.pages.count
+            for range in ranges {
                 let count = range.count / targetPageByteCount
+                rest -= count
                 let pages =
                     count == 1
                     ? "page 0x\(String(range.lowerBound, radix: 16))"
                     : "\(count) pages from 0x\(String(range.lowerBound, radix: 16)) on"
                 report.add(
-                    at: nil,
+                    at: start.map { $0 + range.lowerBound },
                     "\(pages) of block '\(bad.block)' \(count == 1 ? "isn't" : "aren't") what was "
                         + "sealed",
                     "the guest would get other memory than it had"
                 )
             }
-            if ranges.count > left {
-                let rest = ranges[left...].reduce(0) { $0 + $1.count / targetPageByteCount }
+            if rest > 0 {
                 report.add(
                     at: nil,
                     "\(rest) more pages of block '\(bad.block)' aren't what was sealed",
                     "the guest would get other memory than it had"
                 )
             }
-            left = max(0, left - ranges.count)
+            left -= ranges.count
         }
     }
 

@@ -11,8 +11,7 @@ public struct Seal: Sendable {
     /// How pages are summed up.
     public var algorithm: IntegrityAlgorithm { header.algorithm }
 
-    /// Bytes of the file that the stream and its seal take: up to the stream's end, and from the
-    /// seal's beginning to the file's end.
+    /// Bytes of the file that the seal takes.
     public var place: Range<UInt64> { header.offset..<header.offset + header.byteCount }
 
     /// Finds the seal of an image by the end mark.

@@ -10,11 +10,11 @@ public struct SealVerdict: Sendable {
         /// A set bit is a bad page.
         public let pages: PageBitmap
 
-        /// Offsets in the block of runs of bad pages, in bytes.
-        public var ranges: [Range<UInt64>] {
+        /// Offsets in the block of the first runs of bad pages, in bytes.
+        public func ranges(limit: Int = .max) -> [Range<UInt64>] {
             var ranges: [Range<UInt64>] = []
             var page = 0
-            while let run = pages.nextRun(from: page) {
+            while ranges.count < limit, let run = pages.nextRun(from: page) {
                 ranges.append(
                     UInt64(
                         run.lowerBound * targetPageByteCount
@@ -59,7 +59,7 @@ public struct SealVerdict: Sendable {
     public var error: StreamError? {
         guard !isWhole else { return nil }
         var phrases: [String] = []
-        if let first = badPages.first, let range = first.ranges.first {
+        if let first = badPages.first, let range = first.ranges(limit: 1).first {
             var phrase = "page 0x\(String(range.lowerBound, radix: 16)) of block '\(first.block)'"
             if badPageCount > 1 { phrase += " and \(badPageCount - 1) more" }
             phrases.append("\(phrase) doesn't have the content that was sealed")
