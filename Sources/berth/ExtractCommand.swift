@@ -123,7 +123,8 @@ struct ExtractCommand: ParsableCommand {
     private func show(_ report: ImageExtractor.MemoryReport) {
         print("RAM at \(report.layout.addressText)")
         if elf {
-            print("registers of \(report.processorCount) processors")
+            let count = report.processorCount
+            print("registers of \(count) \(count == 1 ? "processor" : "processors")")
         }
         let rest = report.layout.unplaced.map { report.blocks[$0].name }
         if !rest.isEmpty {
