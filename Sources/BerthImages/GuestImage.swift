@@ -169,7 +169,9 @@ public final class GuestImage {
 
     private static func open(_ path: String) throws(ImageError) -> Channel {
         do {
-            let file = try Channel(OwnedDescriptor.open(path, O_RDONLY | O_CLOEXEC), name: path)
+            // A FIFO without a writer is an error, not a hang.
+            let flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC
+            let file = try Channel(OwnedDescriptor.open(path, flags), name: path)
             guard file.isSeekable else {
                 throw ImageError(
                     "cannot open '\(path)' as an image: it can't be read at an offset",

@@ -1,8 +1,10 @@
 import BerthMemory
 import BerthStream
+import BerthSystem
 import BerthTestSupport
 import BerthTransport
 import BerthWire
+import Glibc
 import Testing
 
 @testable import BerthImages
@@ -179,8 +181,10 @@ struct VerifyTests {
         try expect(path, ["this is a qcow2 disk image, not a saved guest"], at: [0])
         try store(Array("LibvirtQemudSave".utf8) + [2, 0], at: path)
         try expect(path, ["libvirt's header is cut off"], at: [18])
-        #expect(throws: ImageError.self) {
-            try fixture.verify(fixture.directory.file("nowhere"))
+        let fifo = fixture.directory.file("fifo")
+        try SystemCall.check("mkfifo", fifo) { mkfifo(fifo, 0o600) }
+        for unreadable in [fixture.directory.file("nowhere"), fifo, "/dev/null", "/"] {
+            #expect(throws: ImageError.self) { try fixture.verify(unreadable) }
         }
     }
 
