@@ -47,7 +47,7 @@ public final class PeersLibvirt: @unchecked Sendable {
             to: URL(fileURLWithPath: directory.file("c/libvirt/qemu.conf"))
         )
         process = try PeersProcess(
-            ["env"] + variables.map { "\($0)=\($1)" } + [
+            ["env", "LC_ALL=C"] + variables.map { "\($0)=\($1)" } + [
                 "unshare", "--user", "--map-user=1000", "--map-group=1000", "--mount", "--pid",
                 "--fork", "--mount-proc", "--kill-child=SIGKILL", "/bin/sh", "-c",
                 "'\(daemon)' & wait",
@@ -63,7 +63,13 @@ public final class PeersLibvirt: @unchecked Sendable {
             }
             usleep(2000)
         }
-        if (try? run(["domcapabilities", "--virttype", "kvm"])) != nil { domainType = "kvm" }
+        // QEMU beside libvirt chooses alike: KVM where it can be had.
+        do {
+            try run(["domcapabilities", "--virttype", "kvm"])
+            domainType = "kvm"
+        } catch let failure as PeerFailure
+            where failure.description.contains("accel 'kvm' is not supported")
+        {}
     }
 
     /// Where libvirt keeps the managed save of a domain.
@@ -82,7 +88,10 @@ public final class PeersLibvirt: @unchecked Sendable {
     /// - Throws: `PeerFailure` with libvirt's words if it fails.
     @discardableResult
     public func run(_ arguments: [String]) throws -> String {
-        let command = try PeersProcess([virsh, "-q", "-c", uri] + arguments, in: directory)
+        let command = try PeersProcess(
+            ["env", "LC_ALL=C", virsh, "-q", "-c", uri] + arguments,
+            in: directory
+        )
         guard try command.waitForExit() == 0 else {
             let words = command.errorOutput + (process.isRunning ? "" : process.errorOutput)
             throw PeerFailure("virsh \(arguments.joined(separator: " ")): \(words)")
