@@ -31,8 +31,8 @@ public final class ImagePages {
     /// What the image holds besides its pages.
     public let received: ReceivedStream
 
-    private let file: Channel
-    private let census: [BlockCensus]
+    let file: Channel
+    let census: [BlockCensus]
     /// Data of the file around the place that was looked at last.
     private var data: Range<UInt64> = 0..<0
 

@@ -38,4 +38,35 @@ extension Channel {
             name: sourceName
         )
     }
+
+    /// Bytes of the file that it has in common with another one, on the disk and so for certain.
+    ///
+    /// - Parameters:
+    ///   - offset: where to begin in this file.
+    ///   - other: another file, or the same one.
+    ///   - otherOffset: where to begin there.
+    ///   - byteCount: how many bytes to look at.
+    ///   - body: takes ranges of bytes, counted from the beginnings, in order. What isn't in one may
+    ///     be the same, too: few file systems can tell.
+    @available(*, noasync, message: "blocks its thread")
+    public func visitShared(
+        from offset: UInt64,
+        with other: Channel,
+        from otherOffset: UInt64,
+        byteCount: UInt64,
+        _ body: (Range<UInt64>) -> Void
+    ) {
+        func visit(isCertain: Bool, _ body: (Range<UInt64>) -> Void) {
+            let parts = [(raw, offset), (other.raw, otherOffset)].map { raw, offset in
+                FileExtents(of: raw, offset..<offset + byteCount, isCertain: isCertain)
+            }
+            FileExtents.visitCommon(parts[0], parts[1], body)
+        }
+        // Writing to the disk takes its time; most files have nothing in common anyway.
+        var isWorthwhile = false
+        visit(isCertain: false) { _ in isWorthwhile = true }
+        if isWorthwhile {
+            visit(isCertain: true, body)
+        }
+    }
 }

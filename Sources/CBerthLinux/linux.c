@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/userfaultfd.h>
@@ -216,6 +217,29 @@ int berth_clone_range(int target, uint64_t place, int source, uint64_t offset, u
         .dest_offset = place,
     };
     return ioctl(target, FICLONERANGE, &range);
+}
+
+ssize_t berth_extents(
+    int fd, uint64_t offset, uint64_t count, int writes, struct berth_extent *extents,
+    size_t capacity) {
+    union {
+        struct fiemap head;
+        char room[sizeof(struct fiemap) + 64 * sizeof(struct fiemap_extent)];
+    } map;
+    memset(&map, 0, sizeof map);
+    map.head.fm_start = offset;
+    map.head.fm_length = count;
+    map.head.fm_flags = writes ? FIEMAP_FLAG_SYNC : 0;
+    map.head.fm_extent_count = capacity < 64 ? (uint32_t)capacity : 64;
+    if (ioctl(fd, FS_IOC_FIEMAP, &map) < 0)
+        return -1;
+    for (uint32_t i = 0; i < map.head.fm_mapped_extents; i++) {
+        extents[i].offset = map.head.fm_extents[i].fe_logical;
+        extents[i].place = map.head.fm_extents[i].fe_physical;
+        extents[i].count = map.head.fm_extents[i].fe_length;
+        extents[i].flags = map.head.fm_extents[i].fe_flags;
+    }
+    return map.head.fm_mapped_extents;
 }
 
 int berth_watch_open(void) { return inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }

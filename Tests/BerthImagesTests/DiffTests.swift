@@ -1,8 +1,11 @@
 import BerthMemory
 import BerthQAPI
 import BerthStream
+import BerthSystem
 import BerthTestSupport
+import BerthTransport
 import BerthWire
+import Glibc
 import Testing
 
 @testable import BerthImages
@@ -264,6 +267,53 @@ struct DiffTests {
         #expect(page.contains("1 of 700 pages differ"))
         #expect(page.contains("data:image/png;base64,"))
         #expect(text(difference).contains { $0.contains("is only in the second") })
+    }
+
+    @Test(arguments: ReflinkFileSystem.Kind.allCases)
+    func `what two images share on the disk isn't read`(_ kind: ReflinkFileSystem.Kind) throws {
+        guard let volume = try ReflinkFileSystem.make(kind, in: directory) else { return }
+        let guest = try guest()
+        let (one, other) = ("\(volume.folder)/one", "\(volume.folder)/other")
+        try guest.save(to: one, as: .mappedRAM)
+        #expect(try run(["cp", "--reflink=always", one, other]) == 0)
+        let first = try GuestImage(opening: one).pages()
+        let second = try GuestImage(opening: other).pages()
+        var bytes = 0
+        first.file.visitShared(
+            from: first.census[0].pagesOffset ?? 0,
+            with: second.file,
+            from: second.census[0].pagesOffset ?? 0,
+            byteCount: 700 * 4096
+        ) { bytes += $0.count }
+        #expect(bytes == 234 * 4096)
+        var read = 0
+        let difference = try ImageDifference(
+            between: GuestImage(opening: one),
+            and: GuestImage(opening: other)
+        ) { _ in read += 1 }
+        #expect(difference.isSame)
+        #expect(difference.blocks[0].same.count == 234)
+        #expect(read == 0)
+
+        // A page that is written anew is no longer shared, and is found.
+        let page = try #require(firstIndex(of: guest.page(0, 600), in: contents(of: other)))
+        let file = try OwnedDescriptor.open(other, O_RDWR)
+        #expect(pwrite(file.raw, [0xFF] as [UInt8], 1, page + 77) == 1)
+        let changed = try ImageDifference(
+            between: GuestImage(opening: one),
+            and: GuestImage(opening: other)
+        )
+        #expect(pages(changed.blocks[0].changed) == [600])
+        #expect(changed.blocks[0].same.count == 233)
+    }
+
+    /// Runs a program of the machine.
+    private func run(_ arguments: [String]) throws -> Int {
+        let process = try PeersProcess(
+            ["/bin/\(arguments[0])"] + arguments.dropFirst(),
+            in: directory
+        )
+        return try process.waitForExit()
     }
 
     @Test func `an image that can't be read is named`() throws {

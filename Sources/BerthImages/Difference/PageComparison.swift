@@ -1,12 +1,13 @@
 import BerthMemory
 import BerthStream
+import BerthTransport
 import Glibc
 
 /// Compares the pages of two images.
 ///
-/// Function: the first image is gone through in order; of the second the same places are read. What
-/// neither has, by its bitmap or because its file has a hole there, isn't read. A page that is stored
-/// as content but is zero counts as zero.
+/// Function: only pages that either image has content of are looked at, holes of a file aren't read,
+/// and what two images share on the disk (copies with `cp --reflink`, images that are saved by
+/// reference) isn't either. A page that is stored as content but is zero counts as zero.
 @safe
 final class PageComparison {
     private let first: ImagePages
@@ -14,9 +15,11 @@ final class PageComparison {
     private let progress: ((StreamProgress) -> Void)?
     private var done = StreamProgress()
 
-    private static let bufferByteCount = 1 << 20
+    /// Pages that are read at once.
+    private static let pageLimit = 256
+    /// Room for pages of the first image, then for those of the second.
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
-        byteCount: bufferByteCount,
+        byteCount: 2 * pageLimit * targetPageByteCount,
         alignment: targetPageByteCount
     )
 
@@ -37,92 +40,71 @@ final class PageComparison {
         var differences: [BlockDifference] = []
         for (index, block) in first.blocks.enumerated() {
             let other = second.blocks.firstIndex { $0.name == block.name }
-            differences.append(try compare(index, with: other))
+            differences.append(try compare(index, other, name: block.name))
         }
         for (index, block) in second.blocks.enumerated()
         where !first.blocks.contains(where: { $0.name == block.name }) {
-            var difference = BlockDifference(
-                name: block.name,
-                byteCounts: (first: nil, second: block.byteCount)
-            )
-            try noteZeros(0..<block.byteCount, index, &difference)
-            differences.append(difference)
+            differences.append(try compare(nil, index, name: block.name))
         }
         return differences
     }
 
-    private func compare(_ index: Int, with other: Int?) throws(ImageError) -> BlockDifference {
-        let block = first.blocks[index]
-        let otherByteCount = other.map { second.blocks[$0].byteCount }
+    private func compare(
+        _ one: Int?,
+        _ other: Int?,
+        name: String
+    ) throws(ImageError) -> BlockDifference {
         var difference = BlockDifference(
-            name: block.name,
-            byteCounts: (first: block.byteCount, second: otherByteCount)
+            name: name,
+            byteCounts: (
+                first: one.map { first.blocks[$0].byteCount },
+                second: other.map { second.blocks[$0].byteCount }
+            )
         )
-        try first.visitRuns(ofBlock: index) { (run: PageRun) throws(ImageError) in
-            let bytes = run.offset..<run.offset + run.byteCount
-            if let content = unsafe run.bytes {
-                try unsafe compare(
-                    UnsafeRawBufferPointer(content),
-                    at: run.offset,
-                    other,
-                    &difference
-                )
-                done.dataPageCount += UInt64(run.byteCount.pageCountRoundedUp)
-            } else {
-                try noteZeros(bytes, other, &difference)
-                done.zeroPageCount += UInt64(run.byteCount.pageCountRoundedUp)
-            }
-            done.streamByteCount = done.dataPageCount * UInt64(targetPageByteCount)
-            progress?(done)
+        var present = PageBitmap(pageCount: difference.pageCount)
+        for data in [one.map(first.data), other.map(second.data)] {
+            _ = data.map { present.formUnion($0) }
         }
-        if let otherByteCount, otherByteCount > block.byteCount {
-            try noteZeros(block.byteCount..<otherByteCount, other, &difference)
+        let total = present.count
+        done.zeroPageCount += UInt64(difference.pageCount - total)
+        if let one, let other {
+            visitShared(one, other) { pages in
+                difference.noteSame(pages)
+                present.set(pages, to: false)
+            }
+        }
+        done.dataPageCount += UInt64(total - present.count)
+        var page = 0
+        while let run = present.nextRun(from: page, limit: Self.pageLimit) {
+            page = run.upperBound
+            let middle = Self.pageLimit * targetPageByteCount
+            let byteCount = run.count * targetPageByteCount
+            let (here, there) = unsafe (
+                UnsafeMutableRawBufferPointer(rebasing: buffer[..<byteCount]),
+                UnsafeMutableRawBufferPointer(rebasing: buffer[middle..<middle + byteCount])
+            )
+            try unsafe read(first, one, run.lowerBound, here)
+            try unsafe read(second, other, run.lowerBound, there)
+            unsafe compare(here, there, at: run.lowerBound, &difference)
+            done.dataPageCount += UInt64(run.count)
+            done.streamByteCount += UInt64(byteCount)
+            progress?(done)
         }
         return difference
     }
 
-    /// Compares content of the first image, at most a buffer of it, with the same place in the other.
-    private func compare(
-        _ content: UnsafeRawBufferPointer,
-        at offset: Int,
-        _ other: Int?,
-        _ difference: inout BlockDifference
-    ) throws(ImageError) {
-        let there = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<content.count])
-        try unsafe readSecond(other, offset, there)
-        guard let one = content.baseAddress, let two = there.baseAddress else { return }
-        let start = offset / targetPageByteCount
-        var page = 0
-        while page < content.count.pageCountRoundedUp {
-            let place = page * targetPageByteCount
-            let fate = unsafe leadingFate(
-                of: one + place,
-                pageCount: content.count.pageCountRoundedUp - page
-            )
-            for page in page..<page + fate.pageCount {
-                let place = page * targetPageByteCount
-                let pages = start + page..<start + page + 1
-                if unsafe memcmp(one + place, two + place, targetPageByteCount) != 0 {
-                    let isInSecond = unsafe !isZero(two + place, byteCount: targetPageByteCount)
-                    difference.note(pages, first: !fate.isZero, second: isInSecond)
-                } else if !fate.isZero {
-                    difference.noteSame(pages)
-                }
-            }
-            page += fate.pageCount
-        }
-    }
-
-    /// Reads of the second image what it has there; zeros where the block is shorter.
-    private func readSecond(
+    /// Reads of an image what it has there; zeros where the block ends before, or isn't there.
+    private func read(
+        _ pages: ImagePages,
         _ block: Int?,
-        _ offset: Int,
+        _ page: Int,
         _ target: UnsafeMutableRawBufferPointer
     ) throws(ImageError) {
-        let byteCount = block.map { second.blocks[$0].byteCount } ?? 0
+        let byteCount = block.map { pages.blocks[$0].byteCount } ?? 0
+        let offset = page * targetPageByteCount
         let present = min(target.count, max(0, byteCount - offset))
         if let block, present > 0 {
-            try unsafe second.read(
+            try unsafe pages.read(
                 block: block,
                 offset: offset,
                 into: UnsafeMutableRawBufferPointer(rebasing: target[..<present])
@@ -132,35 +114,49 @@ final class PageComparison {
             .initializeMemory(as: UInt8.self, repeating: 0)
     }
 
-    /// Notes the content that the second image has where the first has none.
-    private func noteZeros(
-        _ bytes: Range<Int>,
-        _ other: Int?,
+    private func compare(
+        _ one: UnsafeMutableRawBufferPointer,
+        _ other: UnsafeMutableRawBufferPointer,
+        at start: Int,
         _ difference: inout BlockDifference
-    ) throws(ImageError) {
-        guard let other else { return }
-        let present = second.data(ofBlock: other)
-        let limit = Self.bufferByteCount / targetPageByteCount
-        var next = bytes.lowerBound / targetPageByteCount
-        let end = bytes.upperBound / targetPageByteCount
-        while let run = present.nextRun(from: next, before: end, limit: limit) {
-            next = run.upperBound
-            let target = unsafe UnsafeMutableRawBufferPointer(
-                rebasing: buffer[..<(run.count * targetPageByteCount)]
-            )
-            try unsafe readSecond(other, run.lowerBound * targetPageByteCount, target)
-            guard let base = target.baseAddress else { return }
-            var page = 0
-            while page < run.count {
-                let fate = unsafe leadingFate(
-                    of: base + page * targetPageByteCount,
-                    pageCount: run.count - page
-                )
-                if !fate.isZero {
-                    let start = run.lowerBound + page
-                    difference.note(start..<start + fate.pageCount, first: false, second: true)
+    ) {
+        guard let one = one.baseAddress, let two = other.baseAddress else { return }
+        for page in 0..<other.count / targetPageByteCount {
+            let offset = page * targetPageByteCount
+            let pages = start + page..<start + page + 1
+            let isInFirst = unsafe !isZero(one + offset, byteCount: targetPageByteCount)
+            if unsafe memcmp(one + offset, two + offset, targetPageByteCount) != 0 {
+                let isInSecond = unsafe !isZero(two + offset, byteCount: targetPageByteCount)
+                difference.note(pages, first: isInFirst, second: isInSecond)
+            } else if isInFirst {
+                difference.noteSame(pages)
+            }
+        }
+    }
+
+    /// Finds pages that both images have at the same place of a disk.
+    private func visitShared(_ one: Int, _ other: Int, _ body: (Range<Int>) -> Void) {
+        guard let offset = first.census[one].pagesOffset,
+            let otherOffset = second.census[other].pagesOffset
+        else { return }
+        let (data, otherData) = (first.data(ofBlock: one), second.data(ofBlock: other))
+        let byteCount = min(first.blocks[one].byteCount, second.blocks[other].byteCount)
+        first.file.visitShared(
+            from: offset,
+            with: second.file,
+            from: otherOffset,
+            byteCount: UInt64(byteCount)
+        ) { bytes in
+            // What only one image counts as content is zero in the other, whatever lies there.
+            var page = Int(clamping: bytes.lowerBound).pageCountRoundedUp
+            let end = Int(clamping: bytes.upperBound) / targetPageByteCount
+            while let run = data.nextRun(from: page, before: end) {
+                page = run.upperBound
+                var next = run.lowerBound
+                while let both = otherData.nextRun(from: next, before: run.upperBound) {
+                    next = both.upperBound
+                    body(both)
                 }
-                page += fate.pageCount
             }
         }
     }

@@ -87,6 +87,18 @@ int berth_lock_file_for_writing(int fd, int64_t offset);
 int berth_unlock_file(int fd);
 // Shares the blocks of a part of one file with another on the same file system (FICLONERANGE).
 int berth_clone_range(int target, uint64_t place, int source, uint64_t offset, uint64_t count);
+// An extent of a file from FS_IOC_FIEMAP: where it begins in the file and on the device, in bytes.
+struct berth_extent {
+    uint64_t offset;
+    uint64_t place;
+    uint64_t count;
+    uint32_t flags;
+};
+// Finds extents of `count` bytes from `offset` on; with `writes` what is in memory is written to the
+// disk first. Gives their number, at most 64 and at most `capacity`.
+ssize_t berth_extents(
+    int fd, uint64_t offset, uint64_t count, int writes, struct berth_extent *extents,
+    size_t capacity);
 
 // inotify(7), for changes of the content of one file. `took_notice` is 1 if there was one among the
 // events that were waiting, which are gone then.
