@@ -130,7 +130,8 @@ final class IncomingWorker: StreamReceiver {
         guard channel.objectKind == .regularFile, let seal = try Seal.find(in: channel) else {
             return
         }
-        let hint = "'berth verify' lists all faults; 'berth seal --remove' makes it loadable as it is"
+        let hint =
+            "'berth verify' lists all faults; 'berth seal --remove' makes it loadable as it is"
         guard seal.header.streamStart == start, seal.header.streamEnd == stream.places.end else {
             throw StreamError(
                 .mismatch,
