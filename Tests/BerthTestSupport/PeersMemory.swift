@@ -21,7 +21,7 @@ public enum PeersMemory {
             throw PeerFailure("cannot write '\(path)'")
         }
         try file.seek(toOffset: UInt64(CounterState.last))
-        try file.write(contentsOf: pattern(byteCount: 8 << 20, seed: seed))
+        try file.write(contentsOf: pattern(byteCount: 4 << 20, seed: seed))
         try file.close()
     }
 
