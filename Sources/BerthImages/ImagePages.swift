@@ -154,8 +154,7 @@ public final class ImagePages {
             return end
         }
         // What is behind the data is a hole again.
-        let rest = Int(clamping: data.upperBound - start)
-        let count = min(pages.count, rest.pageCountRoundedUp)
+        let count = min(pages.count, dataByteCount(at: start).pageCountRoundedUp)
         let run = unsafe UnsafeMutableRawBufferPointer(
             rebasing: buffer[0..<count * targetPageByteCount]
         )
@@ -177,10 +176,7 @@ public final class ImagePages {
             let hole = try holeByteCount(at: start + UInt64(done), limit: target.count - done)
             done += hole
             guard done < target.count else { return }
-            let end = min(
-                target.count,
-                done + Int(clamping: data.upperBound - (start + UInt64(done)))
-            )
+            let end = min(target.count, done + dataByteCount(at: start + UInt64(done)))
             unsafe try readExactly(
                 UnsafeMutableRawBufferPointer(rebasing: target[done..<end]),
                 start + UInt64(done)
@@ -213,11 +209,21 @@ public final class ImagePages {
         (census[block].pagesOffset ?? 0) + UInt64(page * targetPageByteCount)
     }
 
+    /// How far data goes from `start` on, which isn't in a hole; at least a page, for somebody to
+    /// find out that the file ends there.
+    private func dataByteCount(at start: UInt64) -> Int {
+        guard data.contains(start) else { return targetPageByteCount }
+        return Int(clamping: data.upperBound - start)
+    }
+
     /// How many bytes from `start` on are in a hole, at most `limit`; 0 where `data` has the place.
     private func holeByteCount(at start: UInt64, limit: Int) throws(ImageError) -> Int {
         if !data.contains(start) {
             do {
-                data = try file.data(from: start) ?? UInt64.max..<UInt64.max
+                // Behind the last data is a hole up to the file's end, and what is behind that is
+                // missing, not zero.
+                let end = file.byteCount ?? start
+                data = try file.data(from: start) ?? end..<end
             } catch {
                 throw ImageError(error)
             }

@@ -255,3 +255,23 @@ struct ConvertTests {
         }
     }
 }
+
+extension ConvertTests {
+    @Test func `an image that gets shorter while it is read is an error, not zeros`() throws {
+        let guest = try RelayGuest(pageCounts: [512])
+        let directory = try PeersDirectory()
+        let path = directory.file("shrinking")
+        let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        try guest.save(to: Channel(file, name: path), as: .mappedRAM)
+        let pages = try GuestImage(opening: path).pages()
+        #expect(truncate(path, (1 << 20) + 64 * 4096) == 0)
+        #expect(throws: ImageError.self) {
+            try pages.visitRuns(ofBlock: 0) { _ in }
+        }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8192, alignment: 4096)
+        defer { buffer.deallocate() }
+        #expect(throws: ImageError.self) {
+            try pages.read(block: 0, offset: 100 * 4096, into: buffer)
+        }
+    }
+}

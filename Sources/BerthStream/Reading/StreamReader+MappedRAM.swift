@@ -116,7 +116,10 @@ extension StreamReader {
         let start = base + UInt64(run.lowerBound * targetPageByteCount)
         if !fileData.contains(start) {
             do {
-                fileData = try input.channel.data(from: start) ?? UInt64.max..<UInt64.max
+                // Behind the last data is a hole up to the file's end, and what is behind that is
+                // missing, not zero.
+                let end = input.channel.byteCount ?? start
+                fileData = try input.channel.data(from: start) ?? end..<end
             } catch {
                 throw StreamError(error)
             }
