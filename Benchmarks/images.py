@@ -148,8 +148,8 @@ class Bench:
         self.sparse()
 
     def sparse(self):
-        """A guest of 16 GiB, a hundredth of it with content: as QEMU lays it out."""
-        path, size = self.file("sparse.seq"), 16 * GIB
+        """A guest of 16 GiB, unless another size is asked for, a hundredth of it with content: as QEMU lays it out."""
+        path, size = self.file("sparse.seq"), self.options.sparse * GIB
         with open(path, "wb", buffering=MIB) as file:
             file.write(b"QEVM" + struct.pack(">IBI", 3, 7, 4) + b"none")
             file.write(struct.pack(">BIB3sII", 1, 1, 3, b"ram", 0, 4))
@@ -224,6 +224,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--berth", default=os.environ.get("BERTH_BINARY"), help="the binary")
     parser.add_argument("--size", type=int, default=2048, help="MiB of the guest that is converted")
+    parser.add_argument("--sparse", type=int, default=16, help="GiB of the guest that is inspected")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--directory", help="where the images go; else beside the benchmark's results")
     parser.add_argument("--json", help="a file for all values")

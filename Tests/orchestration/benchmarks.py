@@ -1,4 +1,4 @@
-"""The benchmark suite: that it measures every case, judges rightly, and fills a page."""
+"""The benchmarks: that they measure every case, judge rightly, and fill a page."""
 
 import asyncio
 import contextlib
@@ -48,8 +48,12 @@ def folder():
 
 async def suite(output, *options):
     """The exit status, and what was printed."""
+    return await benchmark("suite", "--output", str(output), *options)
+
+
+async def benchmark(name, *options):
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / "Benchmarks/suite.py"), "--output", str(output), *options,
+        sys.executable, str(ROOT / f"Benchmarks/{name}.py"), *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=os.environ,
     )
     try:
@@ -110,4 +114,22 @@ async def the_suite_judges_what_was_measured():
         assert (output / "images/performance-ratios.svg").exists()
 
 
-SCENARIOS = [the_suite_measures_every_case, the_suite_judges_what_was_measured]
+async def the_images_are_measured():
+    with folder() as output:
+        values = output / "values.json"
+        status, printed = await benchmark(
+            "images", "--size", "32", "--sparse", "1", "--rounds", "1",
+            "--directory", str(output), "--json", str(values),
+        )
+        assert status == 0, printed
+        kept = json.loads(values.read_text())
+        assert len(kept) == 17 and all(row["values"][0] > 0 for row in kept), kept
+        # Every goal is judged, whatever this machine does of them.
+        assert printed.count(": met") + printed.count(": MISSED") == 5, printed
+        left = sorted(path.name for path in output.iterdir() if path.is_dir())
+        assert not left, left
+
+
+SCENARIOS = [
+    the_suite_measures_every_case, the_suite_judges_what_was_measured, the_images_are_measured,
+]
