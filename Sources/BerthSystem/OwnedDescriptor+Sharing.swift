@@ -76,6 +76,8 @@ extension OwnedDescriptor {
         let (place, code) = SystemCall.uninterrupted { lseek(raw, start, berth_SEEK_DATA) }
         if place >= 0 { return UInt64(place) }
         if code == ENXIO { return nil }
+        // A block device has no holes to tell of.
+        if code == EINVAL { return offset }
         throw SystemCall.failure("lseek", name, code)
     }
 
@@ -94,7 +96,9 @@ extension OwnedDescriptor {
         guard let first = try firstData(of: raw, from: offset, name: name),
             let place = off_t(exactly: first)
         else { return nil }
-        let end = try SystemCall.check("lseek", name) { lseek(raw, place, berth_SEEK_HOLE) }
+        let (end, code) = SystemCall.uninterrupted { lseek(raw, place, berth_SEEK_HOLE) }
+        if end == -1, code == EINVAL { return first..<UInt64(off_t.max) }
+        guard end != -1 else { throw SystemCall.failure("lseek", name, code) }
         return first..<UInt64(max(end, place))
     }
 }
