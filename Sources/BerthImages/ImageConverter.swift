@@ -65,6 +65,7 @@ public struct ImageConverter {
             wasRunning: runsAfterRestore ?? libvirt?.header.wasRunning
         )
         defer { target.discard() }
+        target.startWriteback()
         let algorithm: IntegrityAlgorithm? =
             switch integrity {
             case .none: nil

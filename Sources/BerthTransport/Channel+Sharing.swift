@@ -15,6 +15,15 @@ extension Channel {
         }
     }
 
+    /// Has the file behind the channel go to the disk while it is written.
+    ///
+    /// - Returns: what is to be ended before the channel is closed; nil where there is no file, or
+    ///   no thread: then it goes there later.
+    public func startWriteback() -> Writeback? {
+        guard objectKind == .regularFile, !isDirect else { return nil }
+        return try? Writeback(of: raw)
+    }
+
     /// Has the file behind the channel share blocks of another one, instead of copying them.
     ///
     /// - Parameters:

@@ -79,6 +79,8 @@ const int berth_O_TMPFILE = O_TMPFILE;
 const int berth_O_PATH = O_PATH;
 const int berth_F_SETPIPE_SZ = F_SETPIPE_SZ;
 const int berth_IPPROTO_MPTCP = IPPROTO_MPTCP;
+int berth_start_writeback(int fd) { return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 const int berth_SEEK_DATA = SEEK_DATA;
 const int berth_SEEK_HOLE = SEEK_HOLE;
 const int berth_FALLOC_FL_KEEP_SIZE = FALLOC_FL_KEEP_SIZE;

@@ -17,6 +17,9 @@ extern const int berth_O_TMPFILE;
 extern const int berth_O_PATH;
 extern const int berth_F_SETPIPE_SZ;
 extern const int berth_IPPROTO_MPTCP;
+/// Has the kernel begin to write to the disk what the page cache has of a file.
+int berth_start_writeback(int fd);
+
 extern const int berth_SEEK_DATA;
 extern const int berth_SEEK_HOLE;
 extern const int berth_FALLOC_FL_KEEP_SIZE;
