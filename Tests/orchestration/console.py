@@ -104,7 +104,10 @@ async def a_person_types_into_qmp(command):
                 await terminal.see('"name": "endpoint"')
                 await terminal.see("(qmp) ")
                 # ^C takes the line back, ^D leaves the console and not the endpoint.
-                terminal.type("quit\x03\x04")
+                # Once it echoes, the terminal is the console's: before that the kernel takes the ^C.
+                terminal.type("quit")
+                await terminal.see("quit")
+                terminal.type("\x03\x04")
                 assert await terminal.end() == 0
             parameters = await end.execute("query-migrate-parameters")
             assert parameters["max-bandwidth"] == 16000000, parameters
