@@ -57,11 +57,17 @@ class Terminal:
         self.start = len(self.text)
         os.write(self.keyboard, keys.encode())
 
-    async def see(self, expected):
-        """Waits until this has come since the last keys, without the sequences around it."""
+    async def see(self, expected, last=False):
+        """Waits until this has come since the last keys, without the sequences around it.
+
+        `last`: and nothing after it. A console that isn't at its prompt yet loses keys.
+        """
 
         async def wait():
-            while expected not in ESCAPE.sub("", self.text[self.start :]):
+            while True:
+                text = ESCAPE.sub("", self.text[self.start :])
+                if text.endswith(expected) if last else expected in text:
+                    return
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -102,7 +108,7 @@ async def a_person_types_into_qmp(command):
                 await terminal.see("(qmp) query-na")
                 terminal.type("me\r")
                 await terminal.see('"name": "endpoint"')
-                await terminal.see("(qmp) ")
+                await terminal.see("(qmp) ", last=True)
                 # ^C takes the line back, ^D leaves the console and not the endpoint.
                 # Once it echoes, the terminal is the console's: before that the kernel takes the ^C.
                 terminal.type("quit")
