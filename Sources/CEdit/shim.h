@@ -37,6 +37,11 @@ static inline void berth_edit_ignore_signal_keys(EditLine *edit) {
     el_set(edit, EL_SETTY, "-d", "-isig", NULL);
 }
 
+// Puts the terminal in the mode in which keys reach the editor; el_gets() ends that mode.
+static inline void berth_edit_take_terminal(EditLine *edit) {
+    el_set(edit, EL_PREP_TERM, 1);
+}
+
 static inline void berth_edit_bind(EditLine *edit, const char *key, const char *function) {
     el_set(edit, EL_BIND, key, function, NULL);
 }

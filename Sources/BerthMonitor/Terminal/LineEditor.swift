@@ -164,6 +164,9 @@ public final class LineEditor {
         for line in editing.history?.lines ?? [] { unsafe berth_history_enter(lines, line) }
         // The window may have changed while a command ran.
         unsafe el_resize(edit)
+        // Left to itself libedit takes the terminal only after it has shown the prompt. Until then
+        // the kernel would act on ^C and ^D of somebody who has seen the prompt.
+        unsafe berth_edit_take_terminal(edit)
         var count: CInt = 0
         guard let text = unsafe el_gets(edit, &count), count > 0, !stopping.isSignalled else {
             return nil
