@@ -81,3 +81,9 @@ static inline int berth_terminal_columns(int fd) {
     struct winsize size;
     return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
+
+// The number of bytes that can be read from a terminal at once, 0 if it isn't known.
+static inline int berth_terminal_pending(int fd) {
+    int count;
+    return ioctl(fd, FIONREAD, &count) == 0 ? count : 0;
+}

@@ -136,11 +136,9 @@ import Testing
         await terminal.finish()
     }
 
-    @Test func `gives the terminal its mode back while a command runs and when it ends`()
-        async throws
-    {
-        let (stream, gate) = AsyncStream<Void>.makeStream()
-        let table = HMPCommandTable(
+    /// A table whose only command waits for an element.
+    private static func table(waitingFor stream: AsyncStream<Void>) -> HMPCommandTable {
+        HMPCommandTable(
             [
                 HMPCommand("wait", summary: "wait") { invocation in
                     invocation.console.writeLine("waiting")
@@ -149,7 +147,13 @@ import Testing
             ],
             information: []
         )
-        var terminal = try Terminal(table)
+    }
+
+    @Test func `gives the terminal its mode back while a command runs and when it ends`()
+        async throws
+    {
+        let (stream, gate) = AsyncStream<Void>.makeStream()
+        var terminal = try Terminal(Self.table(waitingFor: stream))
         _ = try await terminal.transcript.read(through: "(qemu) ")
         var isRaw = terminal.isRaw
         #expect(isRaw)
@@ -164,6 +168,20 @@ import Testing
         await terminal.finish()
         isRaw = terminal.isRaw
         #expect(!isRaw)
+    }
+
+    @Test func `keeps what is typed while a command runs`() async throws {
+        let (stream, gate) = AsyncStream<Void>.makeStream()
+        var terminal = try Terminal(Self.table(waitingFor: stream))
+        _ = try await terminal.transcript.read(through: "(qemu) ")
+        terminal.type("wait\r")
+        _ = try await terminal.transcript.read(through: "waiting")
+        // Start of line, delete. The kernel shows ^A so, and makes another byte of ^D.
+        terminal.type("Xwait\u{1}\u{4}\r")
+        _ = try await terminal.transcript.read(through: "Xwait^A\r\n")
+        gate.yield()
+        _ = try await terminal.transcript.read(through: "waiting")
+        await terminal.finish()
     }
 
     @Test func `stops while a command runs without waiting for it`() async throws {

@@ -1,10 +1,12 @@
 """`berth monitor` as a person uses it on a terminal, and as a script does, with Berth or QEMU beyond it."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import termios
 
@@ -59,6 +61,11 @@ class Terminal:
         self.start = len(self.text)
         os.write(self.keyboard, keys.encode())
 
+    @property
+    def is_editing(self):
+        """Whether keys go to the console at once, and not to the kernel."""
+        return not termios.tcgetattr(self.keyboard)[3] & termios.ICANON
+
     async def see(self, expected):
         """Waits until this has come since the last keys, without the sequences around it."""
 
@@ -110,6 +117,44 @@ async def a_person_types_into_qmp(command):
             parameters = await end.execute("query-migrate-parameters")
             assert parameters["max-bandwidth"] == 16000000, parameters
             assert await end.run_state() == "paused"
+
+
+@contextlib.asynccontextmanager
+async def while_a_command_runs(command):
+    """A console on a terminal whose command isn't answered before the endpoint gets SIGCONT."""
+    with Directory() as path:
+        second = os.path.join(path, "second")
+        async with single(command, path, "-qmp", f"unix:{second},server=on,wait=off") as end:
+            async with Terminal(second) as terminal:
+                await terminal.see("(qmp) ")
+                end.process.send_signal(signal.SIGSTOP)
+                # All its threads: the one at the monitor may run on for a while.
+                os.waitid(os.P_PID, end.process.pid, os.WSTOPPED)
+                terminal.type("query-name\r")
+                await terminal.see("query-name\r\n")
+                while terminal.is_editing:
+                    await asyncio.sleep(0.001)
+                yield end, terminal
+
+
+async def a_person_types_ahead(command):
+    async with while_a_command_runs(command) as (end, terminal):
+        terminal.type("query-status\r\x04")
+        await terminal.see("query-status\r\n")
+        end.process.send_signal(signal.SIGCONT)
+        await terminal.see('"name": "endpoint"')
+        await terminal.see('"status": "running"')
+        assert await terminal.end() == 0
+        assert await end.run_state() == "running"
+
+
+async def a_person_does_not_wait_for_an_answer(command):
+    async with while_a_command_runs(command) as (end, terminal):
+        terminal.type("\x03")
+        assert await terminal.end() == -signal.SIGINT
+        assert not terminal.is_editing
+        end.process.send_signal(signal.SIGCONT)
+        assert await end.run_state() == "running"
 
 
 async def a_person_types_into_the_human_monitor(command):
@@ -223,6 +268,8 @@ async def a_script_gets_an_exit_status(command):
 
 SCENARIOS = [
     a_person_types_into_qmp,
+    a_person_types_ahead,
+    a_person_does_not_wait_for_an_answer,
     a_person_types_into_the_human_monitor,
     a_person_ends_the_endpoint,
     a_console_notices_that_the_endpoint_dies,

@@ -54,9 +54,13 @@ public final class LineEditor {
     private let prompt: UnsafeMutablePointer<CChar>
     /// What is to be shown above the line.
     private var notice: String?
+    /// Bytes that were typed before this line's prompt and haven't been read.
+    private var typedAhead: CInt = 0
 
     /// The key that has a notice shown: libedit draws the line again only after a key.
     private static let noticeKey: wchar_t = 0x1C
+    /// ^D.
+    private static let endOfFileKey: UInt8 = 0x04
 
     /// Prepares a terminal, and has the calling thread read and write UTF-8.
     ///
@@ -167,6 +171,7 @@ public final class LineEditor {
         // Left to itself libedit takes the terminal only after it has shown the prompt. Until then
         // the kernel would act on ^C and ^D of somebody who has seen the prompt.
         unsafe berth_edit_take_terminal(edit)
+        typedAhead = berth_terminal_pending(input)
         var count: CInt = 0
         guard let text = unsafe el_gets(edit, &count), count > 0, !stopping.isSignalled else {
             return nil
@@ -195,6 +200,11 @@ public final class LineEditor {
             if count < 0 {
                 if errno == EINTR || errno == EAGAIN { continue }
                 return 0
+            }
+            if typedAhead > 0 {
+                typedAhead -= 1
+                // What the kernel makes of a ^D that it gets before the editor has the terminal.
+                if byte == 0 { byte = Self.endOfFileKey }
             }
             if let scalar = decoder.feed(byte) {
                 unsafe character?.pointee = wchar_t(scalar.value)
