@@ -65,7 +65,6 @@ public struct ImageConverter {
             wasRunning: runsAfterRestore ?? libvirt?.header.wasRunning
         )
         defer { target.discard() }
-        target.startWriteback()
         let algorithm: IntegrityAlgorithm? =
             switch integrity {
             case .none: nil
@@ -85,7 +84,8 @@ public struct ImageConverter {
             from: source,
             to: target,
             as: format.layout,
-            integrity: integrity
+            integrity: integrity,
+            behind: try writeBehind(target, image)
         )
         relay.progress = progress
         try relay.run { received throws(ImageError) in
@@ -94,6 +94,19 @@ public struct ImageConverter {
             try image?.commit(
                 leavesGuestRunning: received.deviceState.leavesGuestRunning
             )
+        }
+    }
+
+    /// What writes an image whose pages come once, and which is made durable at the end anyway.
+    private func writeBehind(
+        _ target: Channel,
+        _ image: ImageTarget?
+    ) throws(ImageError) -> WriteBehind? {
+        guard image != nil, target.isSeekable else { return nil }
+        do {
+            return try WriteBehind(to: target)
+        } catch {
+            throw ImageError(error, during: "writing '\(output)'")
         }
     }
 

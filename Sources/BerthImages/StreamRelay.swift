@@ -29,17 +29,20 @@ final class StreamRelay {
 
     /// Joins two channels.
     ///
-    /// - Parameter integrity: how pages are summed up for a seal behind the output; nil for none.
+    /// - Parameters:
+    ///   - integrity: how pages are summed up for a seal behind the output; nil for none.
+    ///   - behind: writes the target's file; nil where the calls themselves do.
     init(
         from source: RelaySource,
         to target: Channel,
         as layout: StreamLayout,
-        integrity: IntegrityAlgorithm? = nil
+        integrity: IntegrityAlgorithm? = nil,
+        behind: WriteBehind? = nil
     ) {
         self.source = source
         self.target = target
         self.layout = layout
-        let output = StreamOutput(target, position: target.position ?? 0)
+        let output = StreamOutput(target, position: target.position ?? 0, behind: behind)
         let plain: any GuestWriter =
             switch layout {
             case .mappedRAM: MappedWriter(output)

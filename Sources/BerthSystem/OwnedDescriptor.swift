@@ -54,6 +54,13 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// Has what the page cache has of a file go to the disk, without waiting for it.
+    ///
+    /// What the disk has against it is said to whoever makes the file durable.
+    public static func startWriteback(of raw: CInt) {
+        _ = berth_start_writeback(raw)
+    }
+
     /// Makes a pipe whose ends are close-on-exec.
     ///
     /// - Throws: `SystemCallError` for `pipe2`.

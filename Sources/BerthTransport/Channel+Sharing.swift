@@ -15,13 +15,22 @@ extension Channel {
         }
     }
 
-    /// Has the file behind the channel go to the disk while it is written.
+    /// The file behind the channel, opened once more for writing past the page cache.
     ///
-    /// - Returns: what is to be ended before the channel is closed; nil where there is no file, or
-    ///   no thread: then it goes there later.
-    public func startWriteback() -> Writeback? {
-        guard objectKind == .regularFile, !isDirect else { return nil }
-        return try? Writeback(of: raw)
+    /// - Returns: nil where the file system has no such way, or the file can't be opened again.
+    public func openDirect() -> Channel? {
+        guard isSeekable,
+            let own = try? OwnedDescriptor.open("/proc/self/fd/\(raw)", O_WRONLY, isDirect: true)
+        else { return nil }
+        return try? Channel(own, name: name)
+    }
+
+    /// Has what the page cache has of the file go to the disk, without waiting for it.
+    ///
+    /// What the disk has against it is said to whoever makes the file durable.
+    public func startWriteback() {
+        guard medium == .storage else { return }
+        OwnedDescriptor.startWriteback(of: raw)
     }
 
     /// Has the file behind the channel share blocks of another one, instead of copying them.

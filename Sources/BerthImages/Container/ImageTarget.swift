@@ -13,7 +13,6 @@ final class ImageTarget {
     private let file: ImageFile
     private let path: String
     private var libvirt: LibvirtSave?
-    private var writeback: Writeback?
     /// Whether the guest is to run after a restore; nil as the stream's run state says.
     private let wasRunning: Bool?
 
@@ -107,7 +106,6 @@ final class ImageTarget {
             if stream !== file.channel {
                 try stream.close()
             }
-            endWriteback()
             if var libvirt {
                 // On the disk before the mark that says so.
                 try file.channel.synchronize()
@@ -124,20 +122,9 @@ final class ImageTarget {
         try file.commit()
     }
 
-    /// Has the image go to the disk while it is written; for pages that are written once.
-    func startWriteback() {
-        writeback = file.channel.startWriteback()
-    }
-
-    private func endWriteback() {
-        writeback?.end()
-        writeback = nil
-    }
-
     /// Removes what was written, unless `commit` succeeded.
     @available(*, noasync)
     func discard() {
-        endWriteback()
         file.discard()
     }
 }

@@ -179,12 +179,15 @@ public final class MappedWriter: GuestWriter {
         }
         try settle()
         let place = regions[run.block].header.pagesOffset + UInt64(run.offset)
+        ownByteCount += UInt64(run.byteCount)
+        if let behind = output.behind {
+            return unsafe try behind.write(run.pieces, at: place)
+        }
         do {
             unsafe try output.channel.writeVector(run.pieces, at: place)
         } catch {
             throw StreamError(error)
         }
-        ownByteCount += UInt64(run.byteCount)
     }
 
     /// Writes nothing: the bitmap alone makes a page zero.
@@ -220,6 +223,7 @@ public final class MappedWriter: GuestWriter {
     /// Reads the page back, changes it, writes it again.
     public func apply(_ delta: PageDelta) throws(StreamError) {
         try settle()
+        try output.behind?.flush()
         let region = regions[delta.block]
         let place = region.header.pagesOffset + UInt64(delta.offset)
         unsafe scratch.initializeMemory(as: UInt8.self, repeating: 0)

@@ -25,6 +25,8 @@ public final class StreamOutput {
     /// Files are written in calls that end on a multiple of this.
     private static let fileAlignment: UInt64 = 32 << 10
 
+    /// What writes the channel's file, if that isn't done by the calls themselves.
+    let behind: WriteBehind?
     private let copiesPages: Bool
     private let vector: UnsafeMutableBufferPointer<iovec>
     private var vectorCount = 0
@@ -33,10 +35,14 @@ public final class StreamOutput {
     private var pendingByteCount = 0
 
     /// Makes an output that continues at `position` of the stream.
-    public init(_ channel: Channel, position: UInt64 = 0) {
+    ///
+    /// - Parameter behind: writes the channel's file; `position` is then the place in that.
+    public init(_ channel: Channel, position: UInt64 = 0, behind: WriteBehind? = nil) {
         self.channel = channel
         self.position = position
-        copiesPages = channel.isSeekable
+        self.behind = behind
+        // With a thread that writes they are copied there.
+        copiesPages = channel.isSeekable && behind == nil
         unsafe vector = .allocate(capacity: Self.vectorCapacity)
         unsafe arena = .allocate(byteCount: Self.arenaCapacity, alignment: 16)
     }
@@ -109,8 +115,13 @@ public final class StreamOutput {
         commit(1)
     }
 
-    /// Hands everything to the channel.
+    /// Hands everything to the channel, and waits until that has it.
     public func flush() throws(StreamError) {
+        try sendPending()
+        try behind?.flush()
+    }
+
+    private func sendPending() throws(StreamError) {
         try send(pendingByteCount)
         vectorCount = 0
         arenaCount = 0
@@ -122,13 +133,13 @@ public final class StreamOutput {
     /// For a file nothing is to do, as pages were copied.
     public func settle() throws(StreamError) {
         guard !copiesPages else { return }
-        try flush()
+        try sendPending()
     }
 
     /// Hands to the channel what must go for the arena and the vector to have room.
     private func makeRoom() throws(StreamError) {
         let tail = Int(position % Self.fileAlignment)
-        guard copiesPages, tail < arenaCount else { return try flush() }
+        guard copiesPages, tail < arenaCount else { return try sendPending() }
         // All that is pending lies together in the arena: what ends on a multiple goes.
         let byteCount = arenaCount - tail
         unsafe vector[0].iov_len = byteCount
@@ -143,6 +154,14 @@ public final class StreamOutput {
 
     private func send(_ byteCount: Int) throws(StreamError) {
         guard vectorCount > 0 else { return }
+        if let behind {
+            unsafe try behind.write(
+                UnsafeMutableBufferPointer(rebasing: vector[0..<vectorCount]),
+                at: position - UInt64(pendingByteCount)
+            )
+            transferredByteCount += UInt64(byteCount)
+            return
+        }
         do {
             unsafe try channel.writeVector(
                 UnsafeMutableBufferPointer(rebasing: vector[0..<vectorCount])
@@ -155,7 +174,7 @@ public final class StreamOutput {
 
     /// Goes on at another offset of a seekable channel.
     public func seek(to offset: UInt64) throws(StreamError) {
-        try flush()
+        try sendPending()
         do {
             try channel.seek(to: offset)
         } catch {
