@@ -100,9 +100,10 @@ struct PageDigester: Sendable {
                     )
                 }
             }
-            for page in 0..<count {
-                let words = unsafe (target + page * 32).assumingMemoryBound(to: UInt64.self)
-                for index in 0..<4 { unsafe words[index] ^= zero[index] }
+            for word in 0..<count * 4 {
+                let place = unsafe target + word * 8
+                let made = unsafe place.loadUnaligned(as: UInt64.self)
+                unsafe place.storeBytes(of: made ^ zero[word % 4], as: UInt64.self)
             }
         }
     }

@@ -72,8 +72,8 @@ public final class WriteBehind {
 
     /// What a disk's sectors and the memory they come from are aligned to.
     private static let alignment = 4096
-    /// A piece this large costs no more past the page cache than through it.
-    private static let directByteCount = 128 << 10
+    /// A piece this large is written as fast past the page cache as through it.
+    private static let directByteCount = 256 << 10
     /// Enough of the page cache's that the disk gets it in order and in large pieces.
     private static let writebackByteCount = 32 << 20
     /// Large enough for the disk's full speed.
