@@ -85,7 +85,7 @@ public struct ImageConverter {
             to: target,
             as: format.layout,
             integrity: integrity,
-            behind: try writeBehind(target, image)
+            behind: try image?.writeBehind()
         )
         relay.progress = progress
         try relay.run { received throws(ImageError) in
@@ -94,19 +94,6 @@ public struct ImageConverter {
             try image?.commit(
                 leavesGuestRunning: received.deviceState.leavesGuestRunning
             )
-        }
-    }
-
-    /// What writes an image whose pages come once, and which is made durable at the end anyway.
-    private func writeBehind(
-        _ target: Channel,
-        _ image: ImageTarget?
-    ) throws(ImageError) -> WriteBehind? {
-        guard image != nil, target.isSeekable else { return nil }
-        do {
-            return try WriteBehind(to: target)
-        } catch {
-            throw ImageError(error, during: "writing '\(output)'")
         }
     }
 

@@ -58,7 +58,11 @@ public final class ImageWriter {
         self.configuration = configuration
         ramSectionID = deviceState.unusedSectionID(preferred: 1)
         target = try ImageTarget(creating: path, as: format, domain: domain, wasRunning: nil)
-        let output = StreamOutput(target.stream, position: target.stream.position ?? 0)
+        let output = StreamOutput(
+            target.stream,
+            position: target.stream.position ?? 0,
+            behind: try target.writeBehind()
+        )
         let plain: any GuestWriter =
             format.layout == .mappedRAM ? MappedWriter(output) : SequentialWriter(output)
         writer = integrity.map { SealingWriter(plain, $0) } ?? plain

@@ -96,6 +96,19 @@ final class ImageTarget {
         }
     }
 
+    /// What writes a stream whose pages come once: it is made durable at the end anyway.
+    ///
+    /// - Returns: nil where the stream goes through a program.
+    /// - Throws: `ImageError` if the system has no thread left.
+    func writeBehind() throws(ImageError) -> WriteBehind? {
+        guard stream.isSeekable else { return nil }
+        do {
+            return try WriteBehind(to: stream)
+        } catch {
+            throw ImageError(error, during: "writing '\(path)'")
+        }
+    }
+
     /// Ends the stream, marks the image as whole, makes it durable and gives it its name.
     ///
     /// - Parameter leavesGuestRunning: whether the stream says that the guest is to run.

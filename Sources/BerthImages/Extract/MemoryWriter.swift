@@ -24,6 +24,12 @@ struct MemoryWriter {
     /// The file must have the final length, and nothing in the places of the targets.
     @available(*, noasync)
     func write(_ pages: ImagePages) throws(ImageError) {
+        let behind: WriteBehind
+        do {
+            behind = try WriteBehind(to: file)
+        } catch {
+            throw ImageError(error, during: "writing '\(file.name)'")
+        }
         var done = StreamProgress()
         done.totalByteCount = targets.reduce(0) { $0 + UInt64($1.bytes.count) }
         for block in pages.blocks.indices {
@@ -38,7 +44,8 @@ struct MemoryWriter {
                         unsafe try write(
                             UnsafeRawBufferPointer(rebasing: bytes[start..<start + part.count]),
                             at: target.fileOffset
-                                + UInt64(part.lowerBound - target.bytes.lowerBound)
+                                + UInt64(part.lowerBound - target.bytes.lowerBound),
+                            behind
                         )
                         done.dataPageCount += UInt64(part.count.pageCountRoundedUp)
                     } else {
@@ -49,10 +56,19 @@ struct MemoryWriter {
                 progress?(done)
             }
         }
+        do {
+            try behind.flush()
+        } catch {
+            throw ImageError(error, during: "writing '\(file.name)'")
+        }
     }
 
     /// Writes whole pages, but for those that are zero: some are in an image as content.
-    private func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(ImageError) {
+    private func write(
+        _ bytes: UnsafeRawBufferPointer,
+        at offset: UInt64,
+        _ behind: WriteBehind
+    ) throws(ImageError) {
         guard let base = bytes.baseAddress else { return }
         var page = 0
         while page < bytes.count.pageCountRoundedUp {
@@ -64,14 +80,14 @@ struct MemoryWriter {
             page += fate.pageCount
             guard !fate.isZero else { continue }
             do {
-                try unsafe file.write(
-                    at: offset + UInt64(start),
+                unsafe try behind.write(
                     UnsafeRawBufferPointer(
                         rebasing: bytes[start..<start + fate.pageCount * targetPageByteCount]
-                    )
+                    ),
+                    at: offset + UInt64(start)
                 )
             } catch {
-                throw ImageError(error)
+                throw ImageError(error, during: "writing '\(file.name)'")
             }
         }
     }
