@@ -101,6 +101,40 @@ struct HostileStreamTests {
         }
     }
 
+    /// A pipe can give bytes for ever; what the reader has to see of them is bounded.
+    @Test func `what follows a stream isn't kept`() throws {
+        let image = try Self.image(.sequential)
+        let whole = try load(
+            StreamFile(image.bytes).channel(),
+            into: StreamGuest(like: image.guest)
+        )
+        // A device that Berth doesn't know could hold an imitation of the end.
+        var made = MadeStream()
+        made.append("device", id: 9, body: [1, 2, 3, 4])
+        let memoryEnd = Int(try #require(whole.places.ramEnd))
+        let bytes = image.bytes[..<memoryEnd] + made.bytes(description: made.description)
+        let ends = try connection("pipe")
+        let writer = ends.writer
+        let thread = try NamedThread.start(name: "test-feed") {
+            let zeros = [UInt8](repeating: 0, count: 1 << 20)
+            try? bytes.withUnsafeBytes { try writer.write($0) }
+            for _ in 0..<64 {
+                try? zeros.withUnsafeBytes { try writer.write($0) }
+            }
+            try? writer.close()
+        }
+        let target = try StreamGuest(like: image.guest)
+        let input = StreamInput(ends.reader)
+        let stream = try StreamReader(input, receiver: StreamTestReceiver(target)).read()
+        #expect(stream.places.end == UInt64(bytes.count))
+        #expect(stream.deviceState.description == made.description)
+        #expect(target.digests == image.guest.digests)
+        // Sixteen that decide whether this is the end, and what one read gives.
+        #expect(input.available <= 20 << 20)
+        try input.channel.close()
+        thread.join()
+    }
+
     @Test func `a stream arrives in pieces of any size`() throws {
         let image = try Self.image(.sequential)
         for size in [1, 2, 7, 4095, 4096, 4097] {

@@ -130,6 +130,9 @@ struct DeviceStateCollector {
         _ arrival: DeviceSectionScanner.Arrival
     ) throws(StreamError) -> Bool {
         if arrival != .flowing || input.channel.isSeekable { return true }
+        // More has come, and the scanner has judged it: it won't judge otherwise by yet more, which
+        // can be without end.
+        if end.byteCount < input.available { return true }
         if end.isVerified,
             end.sections.allSatisfy({ Self.fixedSections.contains($0.identity.name) })
         {

@@ -37,7 +37,7 @@ public final class StreamInput {
         self.channel = channel
         self.position = position
         self.end = end
-        unsafe storage = .allocate(byteCount: Self.readByteCount, alignment: 4096)
+        unsafe storage = Self.room()
     }
 
     /// Makes an input whose first bytes were read from the channel already.
@@ -47,13 +47,13 @@ public final class StreamInput {
         self.channel = channel
         position = 0
         end = nil
-        unsafe storage = .allocate(byteCount: Self.readByteCount, alignment: 4096)
+        unsafe storage = Self.room()
         unsafe storage.copyBytes(from: first)
         tail = first.count
     }
 
     deinit {
-        unsafe storage.deallocate()
+        unsafe free(storage.baseAddress)
     }
 
     /// Number of bytes that can be looked at without reading.
@@ -92,7 +92,7 @@ public final class StreamInput {
     /// - Returns: false if the stream ended before.
     public func fetch(_ byteCount: Int) throws(StreamError) -> Bool {
         while available < byteCount {
-            makeRoom(for: byteCount)
+            try makeRoom(for: byteCount)
             let limit = min(max(nextReadByteCount, byteCount - available), byteCountToEnd)
             guard limit > 0 else { return false }
             let stop = unsafe min(storage.count, tail + limit)
@@ -185,7 +185,7 @@ public final class StreamInput {
         return read < end ? Int(clamping: end - read) : 0
     }
 
-    private func makeRoom(for byteCount: Int) {
+    private func makeRoom(for byteCount: Int) throws(StreamError) {
         // What is left is less than was asked for, so moving it costs less than a short read.
         if head > 0 {
             if let base = unsafe storage.baseAddress {
@@ -194,16 +194,24 @@ public final class StreamInput {
             tail -= head
             head = 0
         }
-        if unsafe byteCount > storage.count {
-            let larger = unsafe UnsafeMutableRawBufferPointer.allocate(
-                byteCount: max(byteCount, storage.count * 2),
-                alignment: 4096
+        guard unsafe byteCount > storage.count else { return }
+        // Grown where it lies: a copy would be there twice while it is made.
+        let larger = unsafe max(byteCount, storage.count * 2)
+        guard let grown = unsafe realloc(storage.baseAddress, larger) else {
+            throw StreamError(
+                .limitExceeded,
+                "there is no memory for \(larger) bytes that belong together",
+                at: position
             )
-            if let base = unsafe storage.baseAddress, let target = larger.baseAddress {
-                unsafe memcpy(target, base, tail)
-            }
-            unsafe storage.deallocate()
-            unsafe storage = unsafe larger
         }
+        unsafe storage = UnsafeMutableRawBufferPointer(start: grown, count: larger)
+    }
+
+    /// Room for the first bytes, of the allocator that `realloc` belongs to.
+    private static func room() -> UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(
+            start: malloc(readByteCount),
+            count: readByteCount
+        )
     }
 }
