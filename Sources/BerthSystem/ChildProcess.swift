@@ -58,20 +58,22 @@ public final class ChildProcess: Sendable {
 
     /// Starts a program with a pipe for standard input or output.
     ///
-    /// The child inherits standard error, environment and working directory, and nothing else: no
-    /// descriptor, and the default handling of every signal.
+    /// The child inherits environment and working directory, standard error unless it gets another,
+    /// and nothing else: no descriptor, and the default handling of every signal.
     ///
     /// - Parameters:
     ///   - arguments: the program's path (it isn't searched for) and its arguments.
     ///   - stream: the stream that is a pipe.
     ///   - file: descriptor of an open file for the child's other standard stream, from where it stands;
     ///     `/dev/null` if nil.
+    ///   - messages: where the child's standard error goes; to this process's if nil.
     /// - Throws: `SystemCallError` for `pipe2`, `open` or `posix_spawn`; `ENOENT` if there is no
     ///   such program, `EINVAL` if `arguments` is empty.
     public static func start(
         _ arguments: [String],
         piping stream: PipedStream,
-        file: CInt? = nil
+        file: CInt? = nil,
+        messages: ProgramMessages? = nil
     ) throws(SystemCallError) -> Started {
         guard let program = arguments.first else {
             throw SystemCall.failure("posix_spawn", "", EINVAL)
@@ -88,7 +90,8 @@ public final class ChildProcess: Sendable {
             program,
             arguments,
             input: isInput ? readEnd : other,
-            output: isInput ? other : writeEnd
+            output: isInput ? other : writeEnd,
+            messages: messages?.raw
         )
         let child = ChildProcess(processID: processID, ended: ended)
         do {
@@ -166,7 +169,8 @@ public final class ChildProcess: Sendable {
         _ program: String,
         _ arguments: [String],
         input: CInt,
-        output: CInt
+        output: CInt,
+        messages: CInt?
     ) throws(SystemCallError) -> Int32 {
         var actions = unsafe posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
@@ -191,6 +195,13 @@ public final class ChildProcess: Sendable {
             program,
             posix_spawn_file_actions_adddup2(&actions, output, 1)
         )
+        if let messages {
+            try unsafe SystemCall.checkCode(
+                "posix_spawn",
+                program,
+                posix_spawn_file_actions_adddup2(&actions, messages, 2)
+            )
+        }
         try unsafe SystemCall.checkCode("posix_spawn", program, berth_spawn_close_from(&actions, 3))
 
         // Our threads block all signals and SIGPIPE is ignored: the child starts afresh.

@@ -48,6 +48,7 @@ extension Channel {
         _ operation: String,
         _ status: ChildProcess.ExitStatus
     ) -> TransportError {
+        if let filter { return filter.failure(status, name) }
         let reason =
             switch status {
             case .exited(code: 0): "the command ended before it had read everything"

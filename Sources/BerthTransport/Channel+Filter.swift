@@ -10,7 +10,7 @@ extension Channel {
     /// - Parameters:
     ///   - file: the program's standard input, from where it stands.
     ///   - arguments: the program's name, which is searched for in `PATH`, and its arguments.
-    ///   - name: how messages call the channel.
+    ///   - name: the file's, for messages.
     /// - Throws: `TransportError`, also if there is no such program.
     public static func reading(
         _ file: Channel,
@@ -27,7 +27,7 @@ extension Channel {
     /// - Parameters:
     ///   - file: the program's standard output, from where it stands.
     ///   - arguments: the program's name, which is searched for in `PATH`, and its arguments.
-    ///   - name: how messages call the channel.
+    ///   - name: the file's, for messages.
     /// - Throws: `TransportError`, also if there is no such program.
     public static func writing(
         _ file: Channel,
@@ -43,26 +43,35 @@ extension Channel {
         piping stream: ChildProcess.PipedStream,
         name: String
     ) throws(TransportError) -> Channel {
+        let operation = stream == .standardOutput ? "read" : "write"
         guard let program = arguments.first, let path = ProgramSearch.path(of: program) else {
             let program = arguments.first ?? ""
             throw TransportError(
-                "use",
+                operation,
                 name,
                 reason: "there is no program '\(program)' in PATH",
                 hint: "install it"
             )
         }
         let started: ChildProcess.Started
+        let messages: ProgramMessages
         do {
+            messages = try ProgramMessages()
             started = try ChildProcess.start(
                 [path] + arguments.dropFirst(),
                 piping: stream,
-                file: file.raw
+                file: file.raw,
+                messages: messages
             )
         } catch {
             throw TransportError("start '\(program)' for", name, cause: error)
         }
         let command = started.process
-        return try Channel(started.takePipe(), name: name, command: command)
+        return try Channel(
+            started.takePipe(),
+            name: name,
+            command: command,
+            filter: FilterProgram(name: program, operation: operation, messages: messages)
+        )
     }
 }

@@ -32,6 +32,8 @@ public final class Channel: Sendable {
     let wake: WakeEvent
     /// The command at the other end of the pipe, for `exec:`.
     let command: ChildProcess?
+    /// What `command` is, if it stands between this process and a file.
+    let filter: FilterProgram?
     let sawEnd = Atomic<Bool>(false)
     let sawBytes = Atomic<Bool>(false)
     private let isAborted = Atomic<Bool>(false)
@@ -62,7 +64,8 @@ public final class Channel: Sendable {
     init(
         _ descriptor: consuming OwnedDescriptor,
         name: String,
-        command: ChildProcess?
+        command: ChildProcess?,
+        filter: FilterProgram? = nil
     ) throws(TransportError) {
         do {
             let kind = try FileStatus(of: descriptor.raw).kind
@@ -92,6 +95,7 @@ public final class Channel: Sendable {
         }
         self.name = name
         self.command = command
+        self.filter = filter
         raw = descriptor.raw
         owned = Mutex(consume descriptor)
     }
@@ -112,6 +116,9 @@ public final class Channel: Sendable {
 
     /// Whether a program of ours is at the other end of the pipe.
     public var isCommand: Bool { command != nil }
+
+    /// Whether the bytes go through a program from or to a file; `close()` tells how it fared.
+    public var isFiltered: Bool { filter != nil }
 
     /// Whether the other side is reached over a socket.
     public var isSocket: Bool { medium == .socket }

@@ -16,6 +16,8 @@ public struct TransportError: Error, Sendable, Equatable, CustomStringConvertibl
     public let hint: String?
     /// The operation didn't fail: it was ended by `abort()`.
     public let isAborted: Bool
+    /// A program that the bytes go through failed; `reason` is what it said.
+    public private(set) var isProgramFailure = false
 
     /// Describes a failure that is no system call's.
     public init(_ operation: String, _ address: String, reason: String, hint: String? = nil) {
@@ -54,6 +56,17 @@ public struct TransportError: Error, Sendable, Equatable, CustomStringConvertibl
     /// The error of an operation that `abort()` ended.
     public static func aborted(_ operation: String, _ address: String) -> TransportError {
         TransportError(abortedWhile: operation, address)
+    }
+
+    /// The failure of a program that the bytes go through.
+    static func ofProgram(
+        _ operation: String,
+        _ address: String,
+        reason: String
+    ) -> TransportError {
+        var error = TransportError(operation, address, reason: reason)
+        error.isProgramFailure = true
+        return error
     }
 
     /// One phrase: `cannot connect to 'tcp:host:4444': connection refused`.

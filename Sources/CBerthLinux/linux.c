@@ -176,6 +176,20 @@ int berth_memfd_create(const char *name, unsigned int flags) {
     return memfd_create(name, flags);
 }
 
+int berth_fixed_memfd(const char *name, size_t size) {
+    int file = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (file == -1)
+        return -1;
+    if (ftruncate(file, (off_t)size) == -1
+        || fcntl(file, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == -1) {
+        int error = errno;
+        close(file);
+        errno = error;
+        return -1;
+    }
+    return file;
+}
+
 int berth_pipe2(int ends[2], int flags) { return pipe2(ends, flags); }
 
 int berth_fallocate(int fd, int mode, int64_t offset, int64_t count) {

@@ -77,6 +77,9 @@ int berth_accept4(int listener, int flags);
 int berth_eventfd(unsigned int initial, int flags);
 int berth_eventfd_flags(void);
 int berth_memfd_create(const char *name, unsigned int flags);
+
+// A file in memory of this size, which it keeps: writes behind it fail.
+int berth_fixed_memfd(const char *name, size_t size);
 int berth_pipe2(int ends[2], int flags);
 int berth_fallocate(int fd, int mode, int64_t offset, int64_t count);
 int berth_block_device_size(int fd, uint64_t *byte_count);
