@@ -64,7 +64,7 @@ public struct StreamError: Error, Sendable, Equatable {
                 ? "a mapped-ram image without its header is of a save that was cut off"
                 : "what came is neither a migration stream nor an image of one"
         }
-        self.init(error.streamCode, error.description, hint: hint)
+        self.init(error.streamCode, error.what, at: error.offset, hint: hint)
     }
 }
 
@@ -72,7 +72,7 @@ extension StreamError: CustomStringConvertible {
     /// The message, followed by the offset where there is one.
     public var description: String {
         guard let offset else { return message }
-        return "\(message) (at offset \(offset))"
+        return "\(message) (at offset 0x\(String(offset, radix: 16)))"
     }
 }
 

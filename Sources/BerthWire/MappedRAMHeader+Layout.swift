@@ -53,6 +53,14 @@ extension MappedRAMHeader {
         pagesOffset + usedLength
     }
 
+    /// Whether the file ends before the bitmap or the pages do.
+    public func isBehindEnd(usedLength: UInt64, fileByteCount: UInt64) -> Bool {
+        [
+            bitmapOffset.addingReportingOverflow(Self.bitmapByteCount(usedLength: usedLength)),
+            pagesOffset.addingReportingOverflow(usedLength),
+        ].contains { $0.overflow || $0.partialValue > fileByteCount }
+    }
+
     /// Judges the offsets of a header that was read.
     ///
     /// - Parameters:
@@ -111,13 +119,21 @@ extension MappedRAMHeader {
         within headerEnd: UInt64,
         _ fileByteCount: UInt64
     ) throws(WireError) -> Range<UInt64> {
-        let end = start.addingReportingOverflow(byteCount)
-        guard start >= headerEnd, !end.overflow, end.partialValue <= fileByteCount else {
+        guard start >= headerEnd else {
             throw .invalidValue(
                 field: field.description,
                 offset: streamOffset,
-                expected: "\(hexadecimal(byteCount)) bytes between \(hexadecimal(headerEnd))"
-                    + " and the file's end at \(hexadecimal(fileByteCount))",
+                expected: "a place behind this header, which ends at \(hexadecimal(headerEnd))",
+                found: hexadecimal(start)
+            )
+        }
+        let end = start.addingReportingOverflow(byteCount)
+        guard !end.overflow, end.partialValue <= fileByteCount else {
+            throw .invalidValue(
+                field: field.description,
+                offset: streamOffset,
+                expected: "a place with \(hexadecimal(byteCount)) bytes before the file's end at "
+                    + hexadecimal(fileByteCount),
                 found: hexadecimal(start)
             )
         }

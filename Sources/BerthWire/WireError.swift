@@ -64,24 +64,25 @@ extension WireError {
 
 extension WireError: CustomStringConvertible {
     /// One phrase for people: field, place, what was expected and what was found.
-    public var description: String {
+    public var description: String { text(place: " at offset \(hexadecimal(offset))") }
+
+    /// The same without the place, for who tells that apart.
+    public var what: String { text(place: "") }
+
+    private func text(place: String) -> String {
         switch self {
-        case .truncated(let field, let offset, _):
-            return "data ends within \(field) at offset \(hexadecimal(offset))"
-        case .badMagic(let field, let offset, let expected, let found):
-            return "\(field) at offset \(hexadecimal(offset)):"
-                + " expected \(hexadecimal(expected)), found \(hexadecimal(found))"
-        case .unsupportedVersion(let field, let offset, let supported, let found):
-            return "\(field) at offset \(hexadecimal(offset)):"
-                + " version \(found) is not supported, \(text(of: supported))"
-        case .limitExceeded(let field, let offset, let limit, let found):
-            return
-                "\(field) at offset \(hexadecimal(offset)): \(found) is above the limit of \(limit)"
-        case .unknownKind(let field, let offset, let found):
-            return "unknown \(field) \(found) at offset \(hexadecimal(offset))"
-        case .invalidValue(let field, let offset, let expected, let found):
-            return
-                "\(field) at offset \(hexadecimal(offset)): expected \(expected), found \(found)"
+        case .truncated(let field, _, _):
+            "data ends within \(field)\(place)"
+        case .badMagic(let field, _, let expected, let found):
+            "\(field)\(place): expected \(hexadecimal(expected)), found \(hexadecimal(found))"
+        case .unsupportedVersion(let field, _, let supported, let found):
+            "\(field)\(place): version \(found) is not supported, \(text(of: supported))"
+        case .limitExceeded(let field, _, let limit, let found):
+            "\(field)\(place): \(found) is above the limit of \(limit)"
+        case .unknownKind(let field, _, let found):
+            "unknown \(field) \(found)\(place)"
+        case .invalidValue(let field, _, let expected, let found):
+            "\(field)\(place): expected \(expected), found \(found)"
         }
     }
 

@@ -90,6 +90,24 @@ struct HostileClaimTests {
         }
     }
 
+    @Test func `what belongs together is in memory once while it grows`() async throws {
+        await #expect(processExitsWith: .success) {
+            let file = try StreamFile()
+            let channel = try file.channel()
+            try channel.resize(to: 128 << 20)
+            let input = StreamInput(channel)
+            let before = try Self.peakByteCount()
+            // Past the last step in which the room doubles.
+            while input.available < 66 << 20 {
+                guard try input.fetch(input.available + 1) else { break }
+            }
+            let growth = try Self.peakByteCount() - before
+            guard input.available >= 66 << 20, growth < 96 << 20 else {
+                fatalError("\(growth) bytes for \(input.available)")
+            }
+        }
+    }
+
     @Test(arguments: [60, 62, 63])
     func `a total of 2^60 bytes and more`(_ bits: UInt64) throws {
         let error = try refusal(of: opening() + word(1 << bits, .blockList))
@@ -281,6 +299,50 @@ struct HostileClaimTests {
             bytes += [UInt8](repeating: 0, count: (2 << 20) - bytes.count)
             #expect(try refusal(of: bytes)?.code == .malformed)
         }
+    }
+
+    /// What a cut-off save looks like, and what no save does.
+    @Test(
+        arguments: [
+            (
+                0, 0x10_0000, "bitmap offset: expected a place behind this header, which ends at",
+                false
+            ),
+            (0x2000, 0, "pages offset: expected a place behind this header, which ends at", false),
+            (0x2000, 0x10_0001, "pages offset: expected a multiple of 4096", false),
+            (0x10_0000, 0x10_0000, "bitmap offset: expected a bitmap outside", false),
+            (
+                0x2000, 0x1f_f000,
+                "pages offset: expected a place with 0x4000 bytes before the file's end at 0x200000, "
+                    + "found 0x1ff000", true
+            ),
+            (
+                0x20_0000, 0x10_0000,
+                "bitmap offset: expected a place with 0x8 bytes before the file's end at 0x200000, "
+                    + "found 0x200000", true
+            ),
+            (0x2000, UInt64.max - 4095, "pages offset: expected a place with 0x4000 bytes", true),
+        ] as [(UInt64, UInt64, String, Bool)]
+    )
+    func `only a place behind the file's end speaks for a save that was cut off`(
+        _ bitmap: UInt64,
+        _ pages: UInt64,
+        _ what: String,
+        _ isCutOff: Bool
+    ) throws {
+        var bytes = opening(isMapped: true)
+        bytes += word(0x4000, .blockList) + block("block0", 0x4000)
+        let headerOffset = UInt64(bytes.count)
+        MappedRAMHeader(bitmapOffset: bitmap, pagesOffset: pages).encode(into: &bytes)
+        bytes += [UInt8](repeating: 0, count: (2 << 20) - bytes.count)
+        let error = try #require(try refusal(of: bytes))
+        #expect(error.message.hasPrefix("mapped-ram \(what)"), "\(error)")
+        #expect((error.hint?.contains("cut off") == true) == isCutOff, "\(error.hint ?? "none")")
+        let offset = try #require(error.offset)
+        #expect(offset == headerOffset + (what.hasPrefix("bitmap") ? 12 : 20))
+        // Once, and as a viewer of bytes shows it.
+        #expect("\(error)" == "\(error.message) (at offset 0x\(String(offset, radix: 16)))")
+        #expect(!error.message.contains("offset 0x"))
     }
 
     @Test func `a mapped-ram header of another version or page size`() throws {

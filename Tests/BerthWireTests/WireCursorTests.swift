@@ -81,6 +81,8 @@ import Testing
         ]
         for (error, text) in errors {
             #expect(error.description == text)
+            let place = " at offset 0x\(String(error.offset, radix: 16))"
+            #expect(error.what == text.replacing(place, with: "") && error.what != text)
             #expect(text.contains(error.field))
         }
     }

@@ -117,14 +117,14 @@ extension StreamError {
         if case .unsupportedVersion = error {
             self.init(
                 .unsupported,
-                "the image's seal can't be read: \(error)",
+                "the image's seal can't be read: \(error.what)",
                 at: error.offset,
                 hint: "check the image with a later version of Berth"
             )
         } else {
             self.init(
                 .malformed,
-                "the image's seal is damaged: \(error)",
+                "the image's seal is damaged: \(error.what)",
                 at: error.offset,
                 hint: "the image itself may be whole: 'berth seal --force' makes a new seal"
             )

@@ -36,7 +36,16 @@ extension StreamReader {
             try extents.claim(bitmap, "mapped-ram bitmap", at: position)
             try extents.claim(pages, "mapped-ram pages", at: position)
         } catch {
-            throw StreamError(.malformed, "\(error)", hint: Self.cutOffHint)
+            let isCutOff = header.isBehindEnd(
+                usedLength: record.usedLength,
+                fileByteCount: fileByteCount
+            )
+            throw StreamError(
+                .malformed,
+                error.what,
+                at: error.offset,
+                hint: isCutOff ? Self.cutOffHint : nil
+            )
         }
         try input.seek(to: header.nextRecordOffset(usedLength: record.usedLength))
         return header
