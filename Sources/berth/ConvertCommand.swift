@@ -8,11 +8,11 @@ struct ConvertCommand: ParsableCommand {
         commandName: "convert",
         abstract: "Turn a saved guest into another form: mapped-ram, sequential, libvirt's.",
         discussion: """
-            What the input is, is found by its content: QEMU's streams in both layouts, bare or
-            compressed, and libvirt's save files of every kind. The output gets its name when it is
+            What the input is, is found by its content: QEMU's streams in both layouts, bare or \
+            compressed, and libvirt's save files of every kind. The output gets its name when it is \
             complete and on the disk; pages without content stay holes.
 
-            A libvirt save file keeps its domain's XML, libvirt's cookie, and whether the guest runs
+            A libvirt save file keeps its domain's XML, libvirt's cookie, and whether the guest runs \
             after a restore. A bare stream has none of these: give the XML.
 
                 virsh dumpxml --migratable vm1 > vm1.xml
@@ -27,10 +27,7 @@ struct ConvertCommand: ParsableCommand {
     var output: String
 
     @Option(
-        help: ArgumentHelp(
-            "The form to write.",
-            discussion: ImageFormat.allCases.map(\.rawValue).joined(separator: ", ")
-        )
+        help: "The form to write."
     )
     var format: ImageFormat
 
@@ -41,10 +38,7 @@ struct ConvertCommand: ParsableCommand {
     var state: StateAfterRestore?
 
     @Option(
-        help: ArgumentHelp(
-            "Digests that the output gets: crc32c, blake3 or none.",
-            discussion: "Like the input's, if not given; see 'berth seal'."
-        )
+        help: "Digests that the output gets; like the input's if not given, see 'berth seal'."
     )
     var integrity: SealOption?
 

@@ -1,6 +1,5 @@
 import ArgumentParser
 import BerthImages
-import BerthSystem
 import Glibc
 
 /// `berth diff`: what differs between two images of one guest.
@@ -9,13 +8,13 @@ struct DiffCommand: ParsableCommand {
         commandName: "diff",
         abstract: "Tell what differs between two saved guests: pages, devices, settings.",
         discussion: """
-            Memory and device state are compared, not files: the same guest saved in two ways has
+            Memory and device state are compared, not files: the same guest saved in two ways has \
             no difference.
 
                 berth diff before.img after.img
                 berth diff before.img after.img --html diff.html
 
-            Prints nothing and ends with 0 if nothing differs; with 1 if something does, with 2 if
+            Prints nothing and ends with 0 if nothing differs; with 1 if something does, with 2 if \
             an image can't be read.
             """
     )
@@ -48,8 +47,7 @@ struct DiffCommand: ParsableCommand {
             isSame = try compare(line)
         } catch {
             line.end()
-            let hint = error.hint.map { " (\($0))" } ?? ""
-            StandardError.write("berth: \(error.description)\(hint)\n")
+            complain(error.description, hint: error.hint)
             throw ExitCode(2)
         }
         guard isSame else { throw ExitCode(1) }

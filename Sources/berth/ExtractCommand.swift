@@ -2,7 +2,6 @@ public import ArgumentParser
 public import BerthImages
 import BerthQAPI
 import BerthStream
-import BerthSystem
 
 /// `berth extract`: one part of an image, for other tools.
 struct ExtractCommand: ParsableCommand {
@@ -121,17 +120,17 @@ struct ExtractCommand: ParsableCommand {
     }
 
     private func show(_ report: ImageExtractor.MemoryReport) {
-        print("RAM at \(report.layout.addressText)")
+        print(printable("RAM at \(report.layout.addressText)"))
         if elf {
             let count = report.processorCount
             print("registers of \(count) \(count == 1 ? "processor" : "processors")")
         }
         let rest = report.layout.unplaced.map { report.blocks[$0].name }
         if !rest.isEmpty {
-            print("without \(rest.joined(separator: ", "))")
+            print(printable("without \(rest.joined(separator: ", "))"))
         }
         if let problem = report.problem {
-            StandardError.write("berth: the core has no registers: \(problem)\n")
+            complain("the core has no registers: \(problem)")
         }
     }
 

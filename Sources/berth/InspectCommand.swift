@@ -7,13 +7,13 @@ struct InspectCommand: ParsableCommand {
         commandName: "inspect",
         abstract: "Tell what a saved guest has in it: machine, memory, devices, libvirt's XML.",
         discussion: """
-            What the file is, is found by its content: QEMU's streams in both layouts, bare or
+            What the file is, is found by its content: QEMU's streams in both layouts, bare or \
             compressed, libvirt's save files of every kind, and what people take for one.
 
                 berth inspect vm.save
                 berth inspect vm.save --html vm.html
 
-            The exit status is 1 if the file isn't known, or can't be read to its end; what is known
+            The exit status is 1 if the file isn't known, or can't be read to its end; what is known \
             is told first.
             """
     )

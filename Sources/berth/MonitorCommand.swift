@@ -1,6 +1,5 @@
 import ArgumentParser
 import BerthClient
-import BerthSystem
 
 /// `berth monitor`: a console to a monitor of Berth or QEMU.
 struct MonitorCommand: ParsableCommand {
@@ -14,8 +13,8 @@ struct MonitorCommand: ParsableCommand {
                 berth monitor vm.qmp migrate uri=file:vm.img
                 berth monitor vm.qmp watch
 
-            Without one, reads lines from a person, with editing and completion, or
-            from a pipe. 'help' lists the commands, 'watch' shows a migration until it
+            Without one, reads lines from a person, with editing and completion, or \
+            from a pipe. 'help' lists the commands, 'watch' shows a migration until it \
             ends, 'exit' leaves; the endpoint goes on.
             """
     )
@@ -30,7 +29,7 @@ struct MonitorCommand: ParsableCommand {
         let status: Int32
         do throws(ClientError) {
             status = try MonitorConsole.run(address: socket, command: command) { message in
-                StandardError.write("berth: \(message)\n")
+                complain(message)
             }
         } catch {
             fail(error.message, hint: error.hint)

@@ -11,8 +11,8 @@ struct ReceiveCommand: ParsableCommand {
 
                 migrate "exec:berth receive vm.img"
 
-            replaces exec:cat > vm.img: the image is bounded, sparse and seekable. With -l it comes
-            over a socket, and over as many multifd channels as the source has. The source is told
+            replaces exec:cat > vm.img: the image is bounded, sparse and seekable. With -l it comes \
+            over a socket, and over as many multifd channels as the source has. The source is told \
             of success only when the image is safely on disk.
             """
     )
@@ -24,17 +24,14 @@ struct ReceiveCommand: ParsableCommand {
     var listen: String?
 
     @Option(
-        help: ArgumentHelp(
-            "Form of the image.",
-            discussion: ImageFormat.allCases.map(\.rawValue).joined(separator: ", ")
-        )
+        help: "Form of the image."
     )
     var format: ImageFormat = .mappedRAM
 
     @Option(help: "A file with the domain's XML, for libvirt's formats.")
     var xml: String?
 
-    @Option(help: "Digests that the image gets: crc32c, blake3 or none; see 'berth seal'.")
+    @Option(help: "Digests that the image gets; see 'berth seal'.")
     var integrity = SealOption.none
 
     @Argument(help: "The image to write; - is standard output, for sequential images.")

@@ -8,12 +8,12 @@ struct SealCommand: ParsableCommand {
         commandName: "seal",
         abstract: "Put digests of all pages behind a saved guest, which berth verify checks.",
         discussion: """
-            A saved guest has no checksums: one that was damaged loads, and its guest goes on with
-            other memory than it had. A seal lies behind the end of the stream, where QEMU and
-            libvirt don't look, and costs a thousandth of the content (crc32c) or eight (blake3).
+            A saved guest has no checksums: one that was damaged loads, and its guest goes on with \
+            other memory than it had. A seal lies behind the end of the stream, where QEMU and \
+            libvirt don't look, and costs a thousandth of the content (crc32c) or eight (blake3). \
             berth verify then names every page that isn't what was sealed.
 
-            The image is changed in place, behind its end only; it is checked first. Compressed
+            The image is changed in place, behind its end only; it is checked first. Compressed \
             images have checksums of their own and are refused.
             """
     )

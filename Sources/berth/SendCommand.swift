@@ -11,7 +11,7 @@ struct SendCommand: ParsableCommand {
 
                 -incoming "exec:berth send vm.img"
 
-            continues the guest. With -c it goes over a socket, and the command fails if the
+            continues the guest. With -c it goes over a socket, and the command fails if the \
             destination does.
             """
     )

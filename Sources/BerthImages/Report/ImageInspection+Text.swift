@@ -23,11 +23,12 @@ extension ImageInspection {
             lines += ["", "devices:"]
             lines += hasFields ? devices.flatMap(Self.tree) : deviceLines(list)
         }
+        lines = lines.map { printable($0) }
         if let libvirt = report.libvirt {
             lines += Self.document("domain XML", libvirt.xml)
             lines += Self.document("cookie", libvirt.cookie ?? "")
         }
-        return lines.map { printable($0, keepsLines: true) }.joined(separator: "\n") + "\n"
+        return lines.joined(separator: "\n") + "\n"
     }
 
     private static func aligned(_ rows: [(name: String, value: String)]) -> [String] {
@@ -132,7 +133,8 @@ extension ImageInspection {
 
     private static func document(_ name: String, _ text: String) -> [String] {
         guard !text.isEmpty else { return [] }
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-        return ["", "\(name):"] + lines.map { $0.isEmpty ? "" : "  \($0)" }
+        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+        return ["", "\(name):"]
+            + lines.map { $0.isEmpty ? "" : "  " + printable(String($0), keepsLines: true) }
     }
 }

@@ -44,8 +44,10 @@ func hexadecimalDigits(_ bytes: some Sequence<UInt8>) -> String {
 
 /// A stranger's text for a terminal: controls and changes of direction become `\u{fffd}`.
 ///
+/// Also a program's own line with such texts in it: none of them can begin another line.
+///
 /// - Parameter keepsLines: whether line ends and tabs stay.
-func printable(_ text: String, keepsLines: Bool = false) -> String {
+public func printable(_ text: String, keepsLines: Bool = false) -> String {
     var output = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
         let stays = keepsLines && (scalar == "\n" || scalar == "\t")
