@@ -19,6 +19,8 @@ public final class GuestImage {
     public let libvirt: LibvirtSave?
     /// How the stream is compressed, as its own first bytes say; nil if it isn't.
     public let compression: Compression?
+    /// Whether the compressed form has a checksum; false if the stream isn't compressed.
+    public let hasChecksum: Bool
     /// Where in the file the stream, or its compressed form, begins.
     public let streamOffset: UInt64
 
@@ -39,21 +41,18 @@ public final class GuestImage {
             let libvirt = try LibvirtSave(reading: file)
             self.libvirt = libvirt
             streamOffset = libvirt.streamOffset
-            payload = ImageContent(
-                firstBytes: try file.readBytes(
-                    at: libvirt.streamOffset,
-                    byteCount: ImageContent.byteCount
-                )
-            )
         } else {
             libvirt = nil
             streamOffset = 0
-            payload = content
         }
+        let first = try file.readBytes(at: streamOffset, byteCount: ImageContent.byteCount)
+        payload = ImageContent(firstBytes: first)
         if case .compressedStream(let compression) = payload {
             self.compression = compression
+            hasChecksum = compression.hasChecksum(firstBytes: first)
         } else {
             compression = nil
+            hasChecksum = false
         }
     }
 
@@ -102,7 +101,8 @@ public final class GuestImage {
         do {
             received = try StreamReader(input, receiver: receiver).read()
         } catch {
-            throw ImageError(error, during: "reading '\(path)'")
+            throw input.failureOfProgram(insteadOf: error)
+                ?? ImageError(error, during: "reading '\(path)'")
         }
         let trailing = try finish(channel, input)
         return ImageReading(
@@ -118,10 +118,13 @@ public final class GuestImage {
     func openStream() throws(ImageError) -> Channel {
         guard hasStream else { throw notAnImage }
         let file = try Self.open(path)
+        if let compression, !compression.isInstalled {
+            throw ImageError.missing(compression.rawValue, for: path)
+        }
         do throws(TransportError) {
             try file.seek(to: streamOffset)
             guard let compression else { return file }
-            return try compression.decompressed(file, name: "\(path) (\(compression.rawValue))")
+            return try compression.decompressed(file, name: path)
         } catch {
             throw ImageError(error)
         }
@@ -139,7 +142,7 @@ public final class GuestImage {
         let what =
             switch payload {
             case .empty: content == .libvirt ? "ends where its stream should begin" : "is empty"
-            case .foreign(let name): "is \(name), not a saved guest"
+            case .foreign(let name): "is \(name), not a saved guest of QEMU"
             case .libvirt where libvirt == nil: "ends inside libvirt's header"
             case .libvirt: "has a libvirt save file inside a libvirt save file"
             default:
@@ -217,6 +220,24 @@ extension StreamInput {
             try channel.close()
         } catch {
             throw ImageError(error)
+        }
+    }
+
+    /// What the program at the pipe's other end failed with, if it did.
+    ///
+    /// What else is wrong with the stream is then a consequence, however early: a program can give
+    /// all it has, and find only at its end that it isn't what it was.
+    @available(*, noasync)
+    func failureOfProgram(insteadOf error: StreamError) -> ImageError? {
+        // Not where nothing is wrong with what came: what is left of it can be long.
+        guard channel.isFiltered,
+            [.truncated, .malformed, .mismatch, .limitExceeded].contains(error.code)
+        else { return nil }
+        do throws(ImageError) {
+            try readToEnd()
+            return nil
+        } catch {
+            return error.programFailure == nil ? nil : error
         }
     }
 }

@@ -14,6 +14,10 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
 
     /// What was wrong with the stream, if that was it.
     public let cause: StreamError?
+    /// What the program said that packs or unpacks the stream, if it failed: `zstd: ...`.
+    public private(set) var programFailure: String?
+    /// The program that would be needed to unpack the stream, if it isn't there.
+    public private(set) var missingProgram: String?
 
     /// Makes an error; see the members.
     public init(
@@ -36,5 +40,16 @@ public struct ImageError: Error, Sendable, Equatable, CustomStringConvertible {
     /// The failure of a transport.
     public init(_ error: TransportError) {
         self.init(error.description, hint: error.hint)
+        if error.isProgramFailure { programFailure = error.reason }
+    }
+
+    /// There is no program to unpack an image.
+    static func missing(_ program: String, for path: String) -> ImageError {
+        var error = ImageError(
+            "cannot read '\(path)': \(program) is missing",
+            hint: "install it"
+        )
+        error.missingProgram = program
+        return error
     }
 }

@@ -50,7 +50,7 @@ public final class PageCensus: StreamReceiver, PageSink {
     /// The blocks, in the stream's order; empty before the list came.
     public private(set) var blocks: [BlockCensus] = []
 
-    /// The most pages that all blocks together may have for a census: 4 TiB, 128 MiB of bits.
+    /// The most pages that all blocks together may have for a census: 4 TiB, twice 128 MiB of bits.
     private static let pageLimit = 1 << 30
 
     /// Makes an empty census.
@@ -72,7 +72,8 @@ public final class PageCensus: StreamReceiver, PageSink {
             guard pageCount <= Self.pageLimit else {
                 throw StreamError(
                     .limitExceeded,
-                    "the stream lists over \(Self.pageLimit) pages of memory"
+                    "the guest has over 4 TiB of memory, more than Berth looks at page by page",
+                    hint: "'berth convert' and 'berth send' pass a guest of any size on"
                 )
             }
         }

@@ -94,6 +94,7 @@ final class StreamRelay {
             progress?(received.progress)
             return received
         } catch {
+            if let failure = source.input.failureOfProgram(insteadOf: error) { throw failure }
             throw ImageError(error, during: "copying '\(source.channel.name)' to '\(target.name)'")
         }
     }

@@ -238,10 +238,7 @@ struct ConvertTests {
         let path = directory.file("other")
         let cases: [([UInt8], ImageContent)] = [
             ([], .empty),
-            (
-                [0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0],
-                .foreign("an ELF file (a core, or a dump of dump-guest-memory)")
-            ),
+            ([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0], .foreign("an ELF file")),
             ([0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3], .foreign("a qcow2 disk image")),
             (Array("hello".utf8), .unknown),
             (Array("LibvirtQemud".utf8), .unknown),

@@ -166,11 +166,24 @@ struct ReportTests {
         }
     }
 
+    /// The beginning of an ELF file: its type has the byte order that byte 5 says.
+    private static func elf(type: [UInt8], order: UInt8) -> [UInt8] {
+        [0x7f, 0x45, 0x4c, 0x46, 2, order, 1, 0] + [UInt8](repeating: 0, count: 8) + type
+    }
+
     @Test(
         arguments: [
             ([0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3], "a qcow2 disk image"),
-            ([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0], "an ELF file"),
-            (Array("Xen saved domain".utf8), "a saved guest of Xen's xl"),
+            (elf(type: [4, 0], order: 1), "an ELF core (of a process, or a dump of"),
+            (elf(type: [0, 4], order: 2), "an ELF core (of a process, or a dump of"),
+            (elf(type: [3, 0], order: 1), "an ELF file (a program or a library)"),
+            (elf(type: [4, 0], order: 2), "an ELF file (a program or a library)"),
+            (Array("Xen saved domain".utf8), "a save file of Xen's xl"),
+            (Array("LinuxGuestRecord".utf8), "a save file of Xen in the old format"),
+            (Array("<<< Oracle VM VirtualBox Disk Image >>>\n".utf8), "a VDI disk image"),
+            (Array("<domain type='kvm'>".utf8), "an XML document"),
+            (Array("<?xml version='1.0'?>".utf8), "an XML document"),
+            (Array("<!-- by hand -->".utf8), "an XML document"),
         ] as [([UInt8], String)]
     )
     func `files of others are named`(bytes: [UInt8], name: String) throws {
@@ -183,7 +196,9 @@ struct ReportTests {
         #expect(found.description?.hasPrefix(name) == true)
         #expect(found.blocks.isEmpty)
         #expect(found.devices == nil)
-        #expect(inspection.text(hasFields: false).contains(name))
+        let text = inspection.text(hasFields: false)
+        #expect(text.contains(name))
+        #expect(text.contains(", not a saved guest of QEMU\n"))
         let shown: HTML = "\(name)"
         #expect(inspection.page.document.contains(shown.source))
     }
@@ -191,6 +206,7 @@ struct ReportTests {
     @Test(
         arguments: [
             ([], .empty), (Array("once upon a time".utf8), .unknown),
+            (Array("<< once upon a time".utf8), .unknown),
             ([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3], .compressedStream),
             (Array("LibvirtQemudSave".utf8), .libvirt),
             ([0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 4, 0x6e], .cutOff),

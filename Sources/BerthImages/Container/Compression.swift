@@ -1,3 +1,4 @@
+import BerthSystem
 import BerthTransport
 public import BerthWire
 
@@ -29,6 +30,9 @@ public enum Compression: String, Sendable, CaseIterable {
     private var decompressing: [String] {
         self == .lzop ? ["lzop", "-dc", "--ignore-warn"] : [rawValue, "-dc"]
     }
+
+    /// Whether the program is there.
+    var isInstalled: Bool { ProgramSearch.path(of: rawValue) != nil }
 
     /// What a compressed file holds, from where the file stands.
     func decompressed(

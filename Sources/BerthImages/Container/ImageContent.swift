@@ -34,8 +34,8 @@ public enum ImageContent: Sendable, Equatable {
             bytes.starts(with: $0.magic)
         }) {
             self = .compressedStream(compression)
-        } else if let known = Self.foreignFiles.first(where: { $0.matches(bytes) }) {
-            self = .foreign(known.name)
+        } else if let name = Self.foreignFile(bytes) {
+            self = .foreign(name)
         } else if Self.looksCutOff(bytes) {
             self = .cutOff
         } else {
@@ -72,12 +72,29 @@ public enum ImageContent: Sendable, Equatable {
         }
     }
 
+    /// An ELF file, by its type: a core is what people look for memory in.
+    private static func elf(_ bytes: [UInt8]) -> String? {
+        guard bytes.starts(with: [0x7f, 0x45, 0x4c, 0x46]) else { return nil }
+        guard bytes.count >= 18 else { return "an ELF file" }
+        // Byte 5 is the byte order, 2 the big one.
+        let type = bytes[5] == 2 ? [bytes[17], bytes[16]] : [bytes[16], bytes[17]]
+        return type == [4, 0]
+            ? "an ELF core (of a process, or a dump of dump-guest-memory)"
+            : "an ELF file (a program or a library)"
+    }
+
+    /// A file that is known, and isn't a saved guest.
+    private static func foreignFile(_ bytes: [UInt8]) -> String? {
+        if let elf = elf(bytes) { return elf }
+        if let known = foreignFiles.first(where: { $0.matches(bytes) }) { return known.name }
+        // A document begins with an element, an instruction or a comment.
+        guard bytes.count > 1, bytes[0] == UInt8(ascii: "<") else { return nil }
+        let next = Character(Unicode.Scalar(bytes[1]))
+        return next.isLetter || next == "?" || next == "!" ? "an XML document" : nil
+    }
+
     /// What people take for a saved guest, or find beside one.
     private static let foreignFiles = [
-        Foreign(
-            "an ELF file (a core, or a dump of dump-guest-memory)",
-            bytes: [0x7f, 0x45, 0x4c, 0x46]
-        ),
         Foreign("a compressed dump of a guest (kdump)", "KDUMP   "),
         Foreign("a flattened dump of a guest (makedumpfile)", "makedumpfile"),
         Foreign("a qcow2 disk image", bytes: [0x51, 0x46, 0x49, 0xfb]),
@@ -86,14 +103,15 @@ public enum ImageContent: Sendable, Equatable {
         Foreign("a VHDX disk image", "vhdxfile"),
         Foreign("a VHD disk image", "conectix"),
         Foreign("a VDI disk image", bytes: [0x7f, 0x10, 0xda, 0xbe], at: 0x40),
-        Foreign("a saved guest of Xen's xl", "Xen saved domain"),
-        Foreign("a saved guest of Xen in the old format", "LinuxGuestRecord"),
+        // "<<< Oracle VM VirtualBox Disk Image >>>", and the names of its makers before.
+        Foreign("a VDI disk image", "<<< "),
+        Foreign("a save file of Xen's xl", "Xen saved domain"),
+        Foreign("a save file of Xen in the old format", "LinuxGuestRecord"),
         Foreign("a migration stream of Xen", "XENF", at: 8),
         Foreign("a LUKS volume", bytes: [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe]),
         Foreign("a LiME memory dump", "EMiL"),
         Foreign("a Windows crash dump", "PAGEDU"),
         Foreign("a tar archive", "ustar", at: 257),
         Foreign("a zip archive", "PK\u{3}\u{4}"),
-        Foreign("an XML document", "<"),
     ]
 }

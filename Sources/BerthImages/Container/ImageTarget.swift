@@ -79,10 +79,7 @@ final class ImageTarget {
     ) throws(ImageError) -> Channel {
         guard let compression else { return file }
         do throws(TransportError) {
-            return try compression.compressed(
-                into: file,
-                name: "\(file.name) (\(compression.rawValue))"
-            )
+            return try compression.compressed(into: file, name: file.name)
         } catch {
             throw ImageError(error)
         }

@@ -21,7 +21,7 @@ extension ImageDifference {
 
     /// The same as text: one JSON object, with line breaks.
     public func json(listsPages: Bool) -> String {
-        report(listsPages: listsPages).toJSON().serialized(pretty: true)
+        jsonText(report(listsPages: listsPages).toJSON())
     }
 }
 

@@ -94,8 +94,9 @@ public struct ImageSealer {
         if let compression = image.compression {
             throw ImageError(
                 "'\(path)' can't be sealed: it is compressed",
-                hint: "\(compression.rawValue) keeps a checksum of its own, which 'berth verify' "
-                    + "checks"
+                hint: image.hasChecksum
+                    ? "it has \(compression.rawValue)'s own checksum, which 'berth verify' checks"
+                    : "'berth convert' makes an image of it that can be sealed"
             )
         }
         let kind = try image.openFile().objectKind

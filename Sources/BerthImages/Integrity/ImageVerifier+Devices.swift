@@ -23,7 +23,7 @@ extension ImageVerifier {
         } catch {
             report.add(
                 at: descriptionOffset,
-                "the description of devices can't be read: \(error)",
+                "the description of devices can't be read: \(error.what)",
                 "QEMU doesn't look at it; the sections can't be compared with it"
             )
             return

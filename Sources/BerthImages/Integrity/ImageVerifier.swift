@@ -33,7 +33,7 @@ public struct ImageVerifier {
     public func verify() throws(ImageError) -> VerificationReport {
         let image = try GuestImage(opening: path)
         var report = VerificationReport()
-        report.isCompressed = image.compression != nil
+        report.compression = image.compression
         guard checkContent(of: image, &report) else { return report }
         if image.libvirt != nil {
             checkLibvirt(image, try image.openFile(), &report)
@@ -44,7 +44,11 @@ public struct ImageVerifier {
         guard let reading = read(image, receiver, &report) else { return report }
         report.received = reading.received
         report.kind = Self.kind(of: image, reading.received)
-        if let compression = image.compression { report.contentCheck = .compressed(compression) }
+        if let compression = image.compression {
+            report.contentCheck =
+                image.hasChecksum
+                ? .compressed(compression) : .compressedWithoutChecksum(compression)
+        }
         try checkMaps(image, reading.received, receiver.census, &report)
         checkDevices(reading.received, &report)
         checkDomain(image, reading.received, &report)
@@ -79,7 +83,7 @@ public struct ImageVerifier {
                 "no page can be trusted; \(Self.refused)"
             )
         case .foreign(let name):
-            report.add(at: 0, "this is \(name), not a saved guest", Self.notLoaded)
+            report.add(at: 0, "this is \(name), not a saved guest of QEMU", Self.notLoaded)
         case .unknown:
             report.add(at: 0, "this is no saved guest", Self.notLoaded)
         case .empty:
@@ -97,13 +101,26 @@ public struct ImageVerifier {
         do throws(ImageError) {
             return try image.read(receiver)
         } catch {
+            if let program = error.missingProgram {
+                report.obstacle = "\(program) is missing; install it"
+                return nil
+            }
+            if let failure = error.programFailure {
+                report.add(
+                    at: nil,
+                    failure,
+                    "the compressed form was damaged, cut off or added to"
+                )
+                return nil
+            }
             guard let cause = error.cause else {
-                report.add(at: error.offset, error.description, Self.refused)
+                report.add(at: error.offset, error.description, "the rest can't be read")
                 return nil
             }
             let meaning =
                 switch cause.code {
                 case .unsupported: "Berth can't judge the rest"
+                case .limitExceeded: "Berth doesn't look further, QEMU may load it"
                 case .truncated: "the image isn't whole, \(Self.refused)"
                 case .transport: "the rest can't be read"
                 default: "\(Self.refused), or loads something else than was saved"
@@ -144,13 +161,13 @@ public struct ImageVerifier {
 extension VerificationReport {
     /// Adds a fault.
     mutating func add(at offset: UInt64?, _ what: String, _ meaning: String) {
-        let isUnpacked = isCompressed && !isBeforeStream
+        let isUnpacked = compression != nil && !isBeforeStream
         faults.append(Fault(at: offset, isUnpacked: isUnpacked, what, meaning))
     }
 
     /// Adds something odd.
     mutating func remark(at offset: UInt64?, _ what: String, _ meaning: String) {
-        let isUnpacked = isCompressed && !isBeforeStream
+        let isUnpacked = compression != nil && !isBeforeStream
         remarks.append(Fault(at: offset, isUnpacked: isUnpacked, what, meaning))
     }
 }

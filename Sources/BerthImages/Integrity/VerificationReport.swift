@@ -36,6 +36,8 @@ public struct VerificationReport: Sendable {
         case sealed(IntegrityAlgorithm)
         /// The compressed form's own checksum was.
         case compressed(Compression)
+        /// Nothing: the compressed form was made without a checksum.
+        case compressedWithoutChecksum(Compression)
     }
 
     /// Everything that is wrong, in the order in which it was found.
@@ -51,8 +53,8 @@ public struct VerificationReport: Sendable {
     public internal(set) var kind = ""
     /// The stream without its pages; nil if it couldn't be read to its end.
     public internal(set) var received: ReceivedStream?
-    /// Whether the stream is compressed: what is found in it has its place in what it unpacks to.
-    public internal(set) var isCompressed = false
+    /// How the stream is compressed: what is found in it then has its place in what it unpacks to.
+    public internal(set) var compression: Compression?
     /// Whether what is looked at lies before the stream, in the file itself.
     var isBeforeStream = false
 
@@ -62,14 +64,19 @@ public struct VerificationReport: Sendable {
     /// Nothing found so far.
     init() {}
 
-    /// Whether nothing is wrong.
-    public var isWhole: Bool { faults.isEmpty }
+    /// Why the stream wasn't looked at, which says nothing about it: `zstd is missing`; nil if it was.
+    public internal(set) var obstacle: String?
+
+    /// Whether all was looked at and nothing is wrong.
+    public var isWhole: Bool { faults.isEmpty && obstacle == nil }
 }
 
 extension VerificationReport {
-    /// The faults as lines for people, each with the file's name, the place and what it means.
+    /// The faults as lines for people, each with the file's name, the place and what it means; and
+    /// what kept the stream from being looked at.
     public func lines(for path: String) -> [String] {
         faults.map { line($0, path) }
+            + (obstacle.map { [printable("\(path): not checked: \($0)")] } ?? [])
     }
 
     /// The remarks, likewise.
@@ -80,7 +87,7 @@ extension VerificationReport {
     private func line(_ fault: Fault, _ path: String) -> String {
         let stream = fault.isUnpacked ? " of the unpacked stream" : ""
         let place = fault.offset.map { "offset 0x\(String($0, radix: 16))\(stream): " } ?? ""
-        return "\(path): \(place)\(fault.what); \(fault.meaning)"
+        return printable("\(path): \(place)\(fault.what); \(fault.meaning)")
     }
 
     /// One line about an image without faults.
@@ -101,10 +108,12 @@ extension VerificationReport {
         case .sealed(let algorithm): parts.append("content checked against its seal (\(algorithm))")
         case .compressed(let compression):
             parts.append("content checked against \(compression.rawValue)'s checksum")
+        case .compressedWithoutChecksum(let compression):
+            parts.append("content can't be checked, \(compression.rawValue) kept no checksum")
         case .none where seal != nil: parts.append("content not checked")
         case .none: parts.append("content can't be checked, the image isn't sealed")
         }
-        return parts.joined(separator: "; ")
+        return printable(parts.joined(separator: "; "))
     }
 
     private static func size(_ byteCount: Int) -> String {

@@ -30,7 +30,7 @@ struct ImageFacts {
                 + (report.layout == nil ? "" : ": \(stream)\(compression)")
         case .cutOff:
             return "begun save of Berth in the layout mapped-ram, without its header"
-        case .foreign: return "\(report.description ?? "something else"), not a saved guest"
+        case .foreign: return "\(report.description ?? "something else"), not a saved guest of QEMU"
         case .unknown: return "nothing known, not a saved guest"
         case .empty: return "empty, not a saved guest"
         }

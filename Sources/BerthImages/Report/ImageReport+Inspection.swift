@@ -49,7 +49,7 @@ extension ImageInspection {
 
     /// The same as text: one JSON object, with line breaks.
     public func json(hasFields: Bool) -> String {
-        report(hasFields: hasFields).toJSON().serialized(pretty: true)
+        jsonText(report(hasFields: hasFields).toJSON())
     }
 
     private var contentKind: ImageContentKind {

@@ -1137,3 +1137,167 @@ public struct ImageDifferenceReport: QAPIObject {
         object["devices"] = devices.toJSON()
     }
 }
+
+/// What was done to find out whether an image's content is what was saved.
+///
+/// QAPI: `ImageContentCheck`.
+public enum ImageContentCheck: String, QAPIEnumeration {
+    /// Nothing: the image has no checksums, or only its structure was asked for.
+    case none = "none"
+    /// Each page was compared with the image's seal.
+    case seal = "seal"
+    /// The checksum of the compressed form was checked.
+    case compression = "compression"
+}
+
+/// Something wrong or odd about an image.
+///
+/// QAPI: `ImageFault`.
+public struct ImageFault: QAPIObject {
+    /// Where, counted from the start of the file, or of the unpacked stream if @unpacked says so;
+    /// absent if it has no place.
+    ///
+    /// QAPI: `offset`, in bytes.
+    public var offset: UInt64?
+    /// Whether @offset is one in what a compressed stream unpacks to.
+    ///
+    /// QAPI: `unpacked`.
+    public var unpacked: Bool
+    /// What is wrong.
+    ///
+    /// QAPI: `what`.
+    public var what: String
+    /// What it means for a restore.
+    ///
+    /// QAPI: `meaning`.
+    public var meaning: String
+
+    /// Makes a value of its members.
+    public init(
+        offset: UInt64? = nil,
+        unpacked: Bool,
+        what: String,
+        meaning: String
+    ) {
+        self.offset = offset
+        self.unpacked = unpacked
+        self.what = what
+        self.meaning = meaning
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        offset = try reader.optional("offset")
+        unpacked = try reader.required("unpacked")
+        what = try reader.required("what")
+        meaning = try reader.required("meaning")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        if let offset { object["offset"] = offset.toJSON() }
+        object["unpacked"] = unpacked.toJSON()
+        object["what"] = what.toJSON()
+        object["meaning"] = meaning.toJSON()
+    }
+}
+
+/// What `berth verify --json` prints of each file.
+///
+/// QAPI: `ImageCheckReport`.
+public struct ImageCheckReport: QAPIObject {
+    /// The name that was given.
+    ///
+    /// QAPI: `file`.
+    public var file: String
+    /// Whether all was looked at that can be, and nothing is wrong.
+    ///
+    /// QAPI: `whole`.
+    public var whole: Bool
+    /// What the file is, in words; absent if the stream could not be read to its end.
+    ///
+    /// QAPI: `kind`.
+    public var kind: String?
+    /// Length of the guest's RAM; absent if the stream could not be read to its end.
+    ///
+    /// QAPI: `size`, in bytes.
+    public var size: UInt64?
+    /// How the stream is compressed.
+    ///
+    /// QAPI: `compression`.
+    public var compression: ImageCompression?
+    /// The algorithm of the image's seal, `crc32c` or `blake3`; absent if it has none that can be
+    /// read.
+    ///
+    /// QAPI: `seal`.
+    public var seal: String?
+    /// Whether the content was checked, and by what.
+    ///
+    /// QAPI: `content`.
+    public var content: ImageContentCheck
+    /// What is wrong, in the order in which it was found.
+    ///
+    /// QAPI: `faults`.
+    public var faults: [ImageFault]
+    /// What is odd, and does no harm by itself.
+    ///
+    /// QAPI: `notes`.
+    public var notes: [ImageFault]
+    /// Why the file could not be looked at, which says nothing about it.
+    ///
+    /// QAPI: `problem`.
+    public var problem: ImageProblem?
+
+    /// Makes a value of its members.
+    public init(
+        file: String,
+        whole: Bool,
+        kind: String? = nil,
+        size: UInt64? = nil,
+        compression: ImageCompression? = nil,
+        seal: String? = nil,
+        content: ImageContentCheck,
+        faults: [ImageFault],
+        notes: [ImageFault],
+        problem: ImageProblem? = nil
+    ) {
+        self.file = file
+        self.whole = whole
+        self.kind = kind
+        self.size = size
+        self.compression = compression
+        self.seal = seal
+        self.content = content
+        self.faults = faults
+        self.notes = notes
+        self.problem = problem
+    }
+
+    /// Takes the members out of an object, in the schema's order.
+    public init(reading reader: inout ObjectReader) throws(QMPError) {
+        file = try reader.required("file")
+        whole = try reader.required("whole")
+        kind = try reader.optional("kind")
+        size = try reader.optional("size")
+        compression = try reader.optional("compression")
+        seal = try reader.optional("seal")
+        content = try reader.required("content")
+        faults = try reader.required("faults")
+        notes = try reader.required("notes")
+        problem = try reader.optional("problem")
+    }
+
+    /// Adds the members to an object; what is nil is left out.
+    public func write(to object: inout JSONObject) {
+        object["file"] = file.toJSON()
+        object["whole"] = whole.toJSON()
+        if let kind { object["kind"] = kind.toJSON() }
+        if let size { object["size"] = size.toJSON() }
+        if let compression { object["compression"] = compression.toJSON() }
+        if let seal { object["seal"] = seal.toJSON() }
+        object["content"] = content.toJSON()
+        object["faults"] = faults.toJSON()
+        object["notes"] = notes.toJSON()
+        if let problem { object["problem"] = problem.toJSON() }
+    }
+}
