@@ -144,7 +144,7 @@ public final class ImageWriter {
             try writer.beginCompletion(announced: false)
             try writer.finish(
                 deviceSections: deviceState.final.encoded(footers: true),
-                description: deviceState.description ?? []
+                description: deviceState.description
             )
             try (writer as? SealingWriter)?.seal(deviceState)
         } catch {

@@ -83,9 +83,11 @@ final class StreamRelay {
                 try writer.endIteration()
             }
             try writer.beginCompletion(announced: received.hadSwitchoverStart)
+            // What was cut off must not look whole. A destination that answers would wait for one.
+            let description = received.deviceState.description
             try writer.finish(
                 deviceSections: received.deviceState.final.encoded(footers: true),
-                description: received.deviceState.description ?? []
+                description: asksForVerdict ? description ?? [] : description
             )
             try (writer as? SealingWriter)?.seal(received.deviceState)
             if asksForVerdict {

@@ -161,6 +161,41 @@ struct ConvertTests {
         try store(bytes, at: saved)
         #expect(throws: ImageError.self) { try convert(saved, to: .mappedRAM) }
         #expect(throws: ImageError.self) { try GuestImage(opening: saved).read(PageCensus()) }
+        // Also by those who read single pages: extract, diff.
+        let error = #expect(throws: ImageError.self) { try GuestImage(opening: saved).pages() }
+        #expect(error?.description.contains(compression.rawValue) == true)
+    }
+
+    @Test(arguments: ImageFormat.allCases, ImageFormat.bare)
+    func `an image without a description gets none`(
+        _ format: ImageFormat,
+        _ again: ImageFormat
+    ) throws {
+        var guest = try SavedGuest(["pc.ram": 8])
+        guest.fill(0, 3)
+        guest.state.description = nil
+        let saved = directory.file("saved")
+        try guest.save(to: saved, as: .sequential)
+        let converted = try convert(try convert(saved, to: format), to: again)
+        if again == .sequential {
+            // The last footer, and the end mark.
+            let end = try contents(of: converted).suffix(6)
+            #expect(end.first == 0x7e && end.last == 0)
+        }
+        // With a seal, too.
+        let path = directory.file("sealed")
+        var converter = ImageConverter(input: converted, output: path, format: again)
+        converter.integrity = .with(.crc32c)
+        try converter.convert()
+        #expect(
+            try GuestImage(opening: path).read(PageCensus()).received.deviceState == guest.state
+        )
+        let faults = try ImageVerifier(path: path).verify().faults
+        #expect(faults.map(\.what) == ["the stream ends without a description of its devices"])
+        #expect(
+            Set(try ImageInspection(of: path).devices.map(\.problem))
+                == ["the stream has no description of its devices"]
+        )
     }
 
     @Test func `an image isn't converted to itself`() throws {

@@ -86,7 +86,7 @@ struct SavedGuest {
         try writer.beginCompletion(announced: true)
         try writer.finish(
             deviceSections: state.final.encoded(footers: true),
-            description: state.description ?? []
+            description: state.description
         )
         try channel.close()
     }

@@ -307,7 +307,7 @@ struct VerifyTests {
         )
     }
 
-    @Test func `a missing description is told, an empty one isn't`() throws {
+    @Test func `a missing description is told, an empty one noted`() throws {
         let path = try fixture.save(.sequential)
         let bytes = try contents(of: path)
         let count = try #require(fixture.guest.state.description).count
@@ -315,6 +315,12 @@ struct VerifyTests {
         try expect(path, ["the stream ends without a description of its devices"])
         try store(bytes.dropLast(count + 5) + [6, 0, 0, 0, 0], at: path)
         try expect(path, [])
+        let remarks = try fixture.verify(path).remarks
+        #expect(remarks.map(\.what) == ["the description of devices is empty"])
+        #expect(
+            Set(try ImageInspection(of: path).devices.map(\.problem))
+                == ["the stream has no description of its devices"]
+        )
     }
 
     /// Changes in libvirt's header, what is found, and where.

@@ -69,6 +69,48 @@ extension Interop {
             #expect(text.contains(guest.machineName))
         }
 
+        /// QEMU with suppress-vmdesc=on writes nothing behind its end mark, and loads that.
+        @Test(arguments: [false, true])
+        func `an image without a description gets none, and loads`(isMapped: Bool) throws {
+            let directory = try PeersDirectory()
+            let guest = PeerGuest(.pc, firmware: Peers.guest)
+            let source = try PeersMachine(
+                .qemu,
+                guest,
+                in: directory,
+                options: ["-machine", "suppress-vmdesc=on"]
+            )
+            let saved = directory.file("saved")
+            try source.migrate(to: source.fileURI(saved))
+            try source.quit()
+            let output = directory.file("converted")
+            let format = isMapped ? "mapped-ram" : "sequential"
+            try berth(["convert", saved, output, "--format", format], in: directory)
+            for image in [saved, output] {
+                let process = try PeersProcess(
+                    [try #require(Peers.berth), "verify", image],
+                    in: directory
+                )
+                #expect(try process.waitForExit() == 1)
+                #expect(process.output.contains("the stream ends without a description"))
+                #expect(process.output.split(separator: "\n").count == 1, "\(process.output)")
+            }
+            // With a destination that looks for one, and one that doesn't.
+            for options in [[], ["-machine", "suppress-vmdesc=on"]] {
+                let destination = try PeersMachine(
+                    .qemu,
+                    guest,
+                    in: directory,
+                    incoming: "defer",
+                    options: options
+                )
+                if isMapped { try destination.setCapability("mapped-ram", true) }
+                try destination.migrateIncoming(from: destination.fileURI(output))
+                try destination.waitForCompletion()
+                try destination.quit()
+            }
+        }
+
         /// Fields of all the devices that a usual guest has, and of some that few have.
         @Test func `every byte of many devices is described`() throws {
             let directory = try PeersDirectory()

@@ -15,8 +15,14 @@ extension ImageVerifier {
             return
         }
         let descriptionOffset = received.places.end - min(UInt64(text.count), received.places.end)
-        // A source may send an empty one.
-        guard !text.isEmpty else { return }
+        guard !text.isEmpty else {
+            report.remark(
+                at: descriptionOffset,
+                "the description of devices is empty",
+                "QEMU doesn't look at it; the sections can't be compared with it"
+            )
+            return
+        }
         let description: VMDescription
         do throws(WireError) {
             description = try VMDescription(parsing: text, at: descriptionOffset)

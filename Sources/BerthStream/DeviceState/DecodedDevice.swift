@@ -84,7 +84,7 @@ private struct DeviceDescriptions {
     private var problem: String?
 
     init(_ text: [UInt8]?) {
-        guard let text else {
+        guard let text, !text.isEmpty else {
             problem = "the stream has no description of its devices"
             return
         }

@@ -15,6 +15,8 @@ public final class SealingWriter: GuestWriter {
     private var digests: PageDigests?
     private var configuration = ConfigurationSection(machineName: "")
     private var start: UInt64 = 0
+    /// As it was written: a stream may get an empty one for a guest that came without.
+    private var description: [UInt8]?
 
     /// Makes a writer; nothing is written before `begin`.
     ///
@@ -67,9 +69,10 @@ public final class SealingWriter: GuestWriter {
     /// See `GuestWriter`.
     public func finish(
         deviceSections: [UInt8],
-        description: [UInt8],
+        description: [UInt8]?,
         closesMemory: Bool
     ) throws(StreamError) {
+        self.description = description
         try inner.finish(
             deviceSections: deviceSections,
             description: description,
@@ -79,13 +82,12 @@ public final class SealingWriter: GuestWriter {
 
     /// Puts the seal behind the stream, which `finish` has ended.
     ///
-    /// - Parameter deviceState: as the stream has it.
+    /// - Parameter deviceState: the sections as the stream has them.
     @available(*, noasync, message: "blocks its thread")
     public func seal(_ deviceState: DeviceState) throws(StreamError) {
         guard let digests else { return }
-        // A stream without one has an empty one.
         var deviceState = deviceState
-        deviceState.description = deviceState.description ?? []
+        deviceState.description = description
         if let mapped = inner as? MappedWriter {
             mapped.noteMaps(in: digests)
         }

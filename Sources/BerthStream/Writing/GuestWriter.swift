@@ -40,12 +40,14 @@ public protocol GuestWriter: PageSink {
     ///
     /// - Parameters:
     ///   - deviceSections: whole sections, with headers and footers.
-    ///   - description: the JSON text of the vmdesc; may be empty.
+    ///   - description: the JSON text of the vmdesc; may be empty. Nil for none, as QEMU does it
+    ///     with suppress-vmdesc=on: a file then ends with its end mark, a destination that wasn't
+    ///     told the same waits for more as long as its connection is open.
     ///   - closesMemory: true after `beginCompletion`. False in a background snapshot, whose RAM
     ///     section has no end: it follows the last `endIteration`.
     func finish(
         deviceSections: [UInt8],
-        description: [UInt8],
+        description: [UInt8]?,
         closesMemory: Bool
     ) throws(StreamError)
 
@@ -57,7 +59,7 @@ public protocol GuestWriter: PageSink {
 
 extension GuestWriter {
     /// Closes the RAM section after `beginCompletion`, and finishes.
-    public func finish(deviceSections: [UInt8], description: [UInt8]) throws(StreamError) {
+    public func finish(deviceSections: [UInt8], description: [UInt8]?) throws(StreamError) {
         try finish(
             deviceSections: deviceSections,
             description: description,

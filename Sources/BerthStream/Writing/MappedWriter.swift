@@ -139,7 +139,7 @@ public final class MappedWriter: GuestWriter {
     /// The bitmaps are the last bytes that reach the file.
     public func finish(
         deviceSections: [UInt8],
-        description: [UInt8],
+        description: [UInt8]?,
         closesMemory: Bool
     ) throws(StreamError) {
         try settle()

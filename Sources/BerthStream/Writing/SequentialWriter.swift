@@ -67,7 +67,7 @@ public final class SequentialWriter: GuestWriter {
     /// See `GuestWriter`.
     public func finish(
         deviceSections: [UInt8],
-        description: [UInt8],
+        description: [UInt8]?,
         closesMemory: Bool
     ) throws(StreamError) {
         try frame?.finish(

@@ -61,17 +61,20 @@ public struct StreamFrame {
     /// The end of the RAM section, device state, end mark and description.
     func finish(
         deviceSections: [UInt8],
-        description: [UInt8],
+        description: [UInt8]?,
         closesMemory: Bool
     ) throws(StreamError) {
         if closesMemory {
             try endPart()
         }
         try output.put(deviceSections)
-        var bytes = [ElementKind.endOfFile.rawValue, ElementKind.vmDescription.rawValue]
-        bytes.appendBigEndian(UInt32(clamping: description.count))
+        var bytes = [ElementKind.endOfFile.rawValue]
+        if let description {
+            bytes.append(ElementKind.vmDescription.rawValue)
+            bytes.appendBigEndian(UInt32(clamping: description.count))
+        }
         try output.put(bytes)
-        try output.put(description)
+        try output.put(description ?? [])
         try output.flush()
     }
 }

@@ -110,7 +110,7 @@ public final class MultifdWriter: GuestWriter {
     /// - Throws: `.unsupported` for a RAM section without an end, which has no last sync point.
     public func finish(
         deviceSections: [UInt8],
-        description: [UInt8],
+        description: [UInt8]?,
         closesMemory: Bool
     ) throws(StreamError) {
         guard closesMemory else {
