@@ -73,13 +73,7 @@ public final class ImagePages {
         offset: Int,
         into target: UnsafeMutableRawBufferPointer
     ) throws(ImageError) {
-        let isAligned = offset % targetPageByteCount == 0 && target.count % targetPageByteCount == 0
-        guard blocks.indices.contains(block), isAligned, offset >= 0,
-            target.count <= blocks[block].byteCount,
-            offset <= blocks[block].byteCount - target.count
-        else {
-            throw ImageError("there are no such pages in the image")
-        }
+        try blocks.requirePages(block: block, offset: offset, byteCount: target.count)
         unsafe target.initializeMemory(as: UInt8.self, repeating: 0)
         let end = (offset + target.count) / targetPageByteCount
         var page = offset / targetPageByteCount

@@ -111,13 +111,7 @@ public final class ImageWriter {
         offset: Int,
         _ bytes: UnsafeMutableRawBufferPointer
     ) throws(ImageError) {
-        let isAligned = offset % targetPageByteCount == 0 && bytes.count % targetPageByteCount == 0
-        guard blocks.indices.contains(block), isAligned, offset >= 0,
-            bytes.count <= blocks[block].byteCount,
-            offset <= blocks[block].byteCount - bytes.count
-        else {
-            throw ImageError("there are no such pages in the image")
-        }
+        try blocks.requirePages(block: block, offset: offset, byteCount: bytes.count)
         guard let base = bytes.baseAddress else { return }
         do {
             _ = unsafe try scanner.send(
