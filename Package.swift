@@ -60,6 +60,11 @@ let package = Package(
             providers: [.apt(["libedit-dev"])]
         ),
         .systemLibrary(
+            name: "CExpat",
+            pkgConfig: "expat",
+            providers: [.apt(["libexpat1-dev"])]
+        ),
+        .systemLibrary(
             name: "CZlib",
             pkgConfig: "zlib",
             providers: [.apt(["zlib1g-dev"])]
@@ -88,7 +93,7 @@ let package = Package(
             "BerthImages",
             [
                 "BerthQAPI", "BerthJSON", "BerthStream", "BerthWire", "BerthMemory",
-                "BerthTransport", "BerthSystem", "CZlib",
+                "BerthTransport", "BerthSystem", "CZlib", "CExpat",
             ]
         ),
         library(

@@ -34,6 +34,7 @@ below_stream="BerthWire BerthMemory BerthTransport BerthSystem BerthJSON"
 layers="
 CJSON:
 CEdit:
+CExpat:
 CZlib:
 CZstd:
 CBerthLinux:
@@ -45,7 +46,7 @@ BerthMemory: Glibc SystemPackage BerthSystem
 BerthWorkload: Glibc SystemPackage BerthMemory BerthSystem
 BerthTransport: Glibc SystemPackage BerthSystem
 BerthStream: Glibc SystemPackage CZlib CZstd $below_stream
-BerthImages: Glibc SystemPackage CZlib BerthQAPI BerthStream $below_stream
+BerthImages: Glibc SystemPackage CExpat CZlib BerthQAPI BerthStream $below_stream
 BerthMigration: Glibc SystemPackage BerthQAPI BerthStream $below_stream
 BerthMonitor: Glibc SystemPackage BerthQAPI BerthJSON BerthSystem CEdit
 BerthServer: Glibc SystemPackage BerthMonitor BerthMigration BerthImages BerthWorkload BerthQAPI BerthStream $below_stream

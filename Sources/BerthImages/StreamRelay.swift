@@ -16,6 +16,8 @@ final class StreamRelay {
     var asksForVerdict = false
     /// Where answers to the source go; nil if it can't hear any.
     var answers: Channel?
+    /// What the domain's XML says of the guest; the stream of another guest is refused.
+    var definition: DomainDefinition?
     /// Called at most every 100 ms with the progress so far.
     var progress: ((StreamProgress) -> Void)?
 
@@ -113,13 +115,21 @@ final class StreamRelay {
 extension StreamRelay: StreamReceiver {
     /// Keeps it for the output; whether the layouts agree doesn't matter here.
     ///
-    /// A stream without shared memory is refused: an image has to have all of it.
+    /// A stream without shared memory is refused: an image has to have all of it. So is one of
+    /// another guest than the domain's XML is of.
     func accept(_ configuration: ConfigurationSection) throws(StreamError) {
         if configuration.capabilities.contains("x-ignore-shared") {
             throw StreamError(
                 .unsupported,
                 "the stream leaves shared memory out (capability x-ignore-shared)",
                 hint: "turn x-ignore-shared off on the source and migrate again"
+            )
+        }
+        if let contradiction = definition?.contradictions(to: configuration).first {
+            throw StreamError(
+                .mismatch,
+                contradiction,
+                hint: "give the XML of the guest that was saved, as it was then"
             )
         }
         self.configuration = configuration

@@ -399,9 +399,8 @@ struct VerifyTests {
         try guest.save(to: input, as: .sequential)
         func wrapped(_ xml: String) throws -> String {
             let path = fixture.directory.file("wrapped")
-            var converter = ImageConverter(input: input, output: path, format: .libvirtRaw)
-            converter.xml = Array(xml.utf8)
-            try converter.convert()
+            let save = try LibvirtSave(xml: Array(xml.utf8), format: .raw, wasRunning: true)
+            try store(save.encoded(isPartial: false) + contents(of: input), at: path)
             return path
         }
         let xml = String(decoding: Self.xml, as: UTF8.self)
@@ -415,6 +414,16 @@ struct VerifyTests {
             ["the domain XML has the machine 'pc-q35-9.2', the stream has 'pc-q35-10.0'"]
         )
         try expect(try wrapped(xml.split(separator: "pc-q35-10.0").joined(separator: "q35")), [])
+        try expect(
+            try wrapped(xml.split(separator: "</os>").joined(separator: "")),
+            ["the domain XML isn't well-formed: mismatched tag in line 2"],
+            at: [UInt64(92 + xml.utf8.count - "</os></domain>".utf8.count + "</".utf8.count)]
+        )
+        try expect(
+            try wrapped(xml.split(separator: "domain").joined(separator: "network")),
+            ["the domain XML isn't a domain's: it begins with <network>"],
+            at: [92]
+        )
     }
 
     @Test func `a layout that doesn't fit libvirt's format is told`() throws {

@@ -7,9 +7,8 @@ public enum DomainXML {
     /// libvirt takes no definition over 4 MiB from its clients.
     private static let byteLimit = 4 << 20
 
-    /// Reads a definition and sees that it is one of a domain.
+    /// Reads a definition.
     ///
-    /// It isn't parsed: libvirt does that, and says what it doesn't like.
     /// - Throws: `ImageError` if the file can't be read, or isn't the XML of a domain.
     @available(*, noasync)
     public static func read(_ path: String) throws(ImageError) -> [UInt8] {
@@ -22,13 +21,28 @@ public enum DomainXML {
             throw ImageError("\(error)")
         }
         let bytes = try file.readBytes(at: 0, byteCount: byteLimit + 1)
-        let text = String(decoding: bytes.prefix(byteLimit), as: UTF8.self)
-        guard bytes.count <= byteLimit, !bytes.contains(0), text.contains("<domain") else {
-            throw ImageError(
-                "'\(path)' isn't the XML of a domain",
-                hint: "'virsh dumpxml --migratable DOMAIN' prints it"
-            )
+        guard bytes.count <= byteLimit else {
+            throw ImageError("'\(path)' isn't the XML of a domain: it has over 4 MiB", hint: hint)
         }
+        _ = try definition(in: bytes, named: "'\(path)'")
         return bytes
+    }
+
+    private static let hint = "'virsh dumpxml --migratable DOMAIN' prints it"
+
+    /// Reads what a definition says.
+    ///
+    /// - Parameter name: what the text is called in messages.
+    /// - Throws: `ImageError` for what isn't the XML of a domain. What else libvirt wants is its to
+    ///   say.
+    static func definition(
+        in xml: [UInt8],
+        named name: String = "the domain XML"
+    ) throws(ImageError) -> DomainDefinition {
+        do throws(DomainDefinition.Fault) {
+            return try DomainDefinition(parsing: xml)
+        } catch {
+            throw ImageError("\(name) \(error.what)", hint: hint)
+        }
     }
 }

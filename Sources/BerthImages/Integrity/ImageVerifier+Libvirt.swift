@@ -94,6 +94,16 @@ extension ImageVerifier {
                 "the domain XML doesn't end before \(cookieOffset > 0 ? "the cookie" : "the stream")",
                 "libvirt reads past its end; 'berth convert --xml' puts another in"
             )
+        } else {
+            do throws(DomainDefinition.Fault) {
+                _ = try DomainDefinition(parsing: save.xml)
+            } catch {
+                report.add(
+                    at: start + UInt64(error.offset),
+                    "the domain XML \(error.what)",
+                    "libvirt refuses it; 'berth convert --xml' puts another in"
+                )
+            }
         }
         guard cookieOffset > 0 else { return }
         guard cookieOffset < dataByteCount else {
@@ -155,54 +165,14 @@ extension ImageVerifier {
                     + "'virsh restore' fails"
             )
         }
-        let start = UInt64(LibvirtSaveHeader.byteCount)
-        if let sealed = received.configuration.uuid, let uuid = DomainText.uuid(save.xml),
-            uuid != sealed.description.lowercased()
-        {
+        // What isn't a definition has been told.
+        guard let definition = try? DomainDefinition(parsing: save.xml) else { return }
+        for contradiction in definition.contradictions(to: received.configuration) {
             report.add(
-                at: start,
-                "the domain XML has the UUID \(uuid), the stream has \(sealed)",
-                "QEMU refuses to load it; the XML belongs to another guest"
+                at: UInt64(LibvirtSaveHeader.byteCount),
+                contradiction,
+                "QEMU refuses to load it; the XML is another guest's, or was changed"
             )
-        }
-        if let machine = DomainText.machine(save.xml), machine.contains("-"),
-            !machine.hasPrefix(received.configuration.machineName)
-        {
-            report.add(
-                at: start,
-                "the domain XML has the machine '\(machine)', the stream has "
-                    + "'\(received.configuration.machineName)'",
-                "QEMU refuses to load it"
-            )
-        }
-    }
-}
-
-/// What is looked up in a domain's XML, by its text: enough to tell one guest from another.
-enum DomainText {
-    /// The UUID, in lower case.
-    static func uuid(_ xml: [UInt8]) -> String? {
-        between("<uuid>", "</uuid>", xml)?.lowercased()
-    }
-
-    /// The machine's name as libvirt writes it into saved definitions: `pc-q35-10.0`.
-    static func machine(_ xml: [UInt8]) -> String? {
-        between(" machine='", "'", xml) ?? between(" machine=\"", "\"", xml)
-    }
-
-    private static func between(_ start: String, _ end: String, _ xml: [UInt8]) -> String? {
-        guard let first = place(of: Array(start.utf8), in: xml, from: 0) else { return nil }
-        let begin = first + start.utf8.count
-        guard let last = place(of: Array(end.utf8), in: xml, from: begin), last - begin <= 255,
-            last > begin, xml[begin..<last].allSatisfy(Limits.isPrintable)
-        else { return nil }
-        return String(decoding: xml[begin..<last], as: UTF8.self)
-    }
-
-    private static func place(of word: [UInt8], in text: [UInt8], from start: Int) -> Int? {
-        guard text.count - start >= word.count else { return nil }
-        return (start...text.count - word.count).first { index in
-            text[index] == word[0] && text[index..<index + word.count].elementsEqual(word)
         }
     }
 }
