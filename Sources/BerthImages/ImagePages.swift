@@ -242,8 +242,9 @@ extension GuestImage {
             }
         }
         let copy = try UnnamedFile.make(for: path)
-        let relay = StreamRelay(from: RelaySource(try openStream()), to: copy, as: .mappedRAM)
-        try relay.run { _ throws(ImageError) in }
+        let source = RelaySource(try openStream())
+        let relay = StreamRelay(from: source, to: copy, as: .mappedRAM)
+        try relay.run { _ throws(ImageError) in try source.finish() }
         let placed = PageCensus()
         do throws(TransportError) {
             try copy.seek(to: 0)

@@ -50,8 +50,7 @@ public struct ImageSender {
         relay.asksForVerdict = target.isBidirectional
         relay.progress = progress
         try relay.run { _ throws(ImageError) in
-            // What decompresses has checked all it checks only at its end.
-            if source.isCommand { try relay.source.input.readToEnd() }
+            try relay.source.finish()
         }
         do {
             try target.close()

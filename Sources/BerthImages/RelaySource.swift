@@ -46,6 +46,41 @@ struct RelaySource {
         }
     }
 
+    /// Throws if the first bytes are those of something that isn't a stream, and is known.
+    ///
+    /// Takes none of them, and waits for no more than any stream begins with.
+    /// - Throws: `ImageError` that says what came.
+    @available(*, noasync)
+    func requireBareStream() throws(ImageError) {
+        do throws(StreamError) {
+            // As many as libvirt's magic has, the longest one of them.
+            _ = try input.fetch(16)
+        } catch {
+            throw ImageError(error, during: "reading '\(channel.name)'")
+        }
+        let first = unsafe Array(input.unread.prefix(ImageContent.byteCount))
+        let known: String
+        var hint: String? = "'berth convert FILE OUTPUT' reads it from the file itself"
+        switch ImageContent(firstBytes: first) {
+        case .libvirt: known = "a libvirt save file"
+        case .compressedStream(let compression): known = "compressed with \(compression.rawValue)"
+        case .foreign(let name): (known, hint) = (name, nil)
+        // Its reader says what is wrong with it.
+        case .stream, .cutOff, .unknown, .empty: return
+        }
+        throw ImageError("\(channel.name) is \(known), not a migration stream", hint: hint)
+    }
+
+    /// Reads what a program still gives behind the stream, which ends with this.
+    ///
+    /// What decompresses has checked all it checks only at its end. Comes before what was made of
+    /// the stream is used.
+    /// - Throws: `ImageError` if the program failed.
+    @available(*, noasync)
+    func finish() throws(ImageError) {
+        if channel.isCommand { try input.readToEnd() }
+    }
+
     /// Finds the source's multifd channels, as many as it has made; nil where there can't be any.
     var findMultifd: (() throws(StreamError) -> MultifdReceiver?)? {
         guard let gathered else { return nil }
