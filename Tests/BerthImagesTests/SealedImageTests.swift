@@ -1,4 +1,5 @@
 import BerthMemory
+import BerthQAPI
 import BerthStream
 import BerthTestSupport
 import BerthWire
@@ -215,6 +216,78 @@ struct SealedImageTests {
         try ImageSealer(path: path).remove()
         #expect(try contents(of: path).count == end)
         #expect(try fixture.verify(path).isWhole)
+    }
+
+    /// A seal without its end, and one with a changed header.
+    @Test(arguments: StreamLayout.allCases, [true, false])
+    func `a bad seal isn't dropped in silence`(
+        _ layout: StreamLayout,
+        _ isCutOff: Bool
+    ) throws {
+        let (path, seal, received) = try sealed(layout, .crc32c)
+        let file = try ChangedFile(path)
+        let start = Int(seal.header.offset)
+        if isCutOff {
+            try file.resize(to: Int(seal.place.upperBound) - 1)
+        } else {
+            try file.write([0x77], at: start + 60)
+        }
+        for format in [ImageFormat.sequential, .mappedRAM] {
+            let output = fixture.directory.file("converted-\(format.rawValue)")
+            var converter = ImageConverter(input: path, output: output, format: format)
+            let error = #expect(throws: ImageError.self) { try converter.convert() }
+            let what = isCutOff ? "the seal of '\(path)' is cut off" : "seal is damaged"
+            #expect(error?.description.contains(what) == true, "\(String(describing: error))")
+            #expect(error?.hint?.contains("--no-check") == true)
+            #expect(throws: (any Error).self) { try contents(of: output) }
+            converter.checksSeal = false
+            try converter.convert()
+            #expect(try fixture.load(output).memory == fixture.load(path).memory)
+        }
+        let inspection = try ImageInspection(of: path)
+        #expect(inspection.cutOffSeal == (isCutOff ? seal.header.offset : nil))
+        #expect((inspection.problem != nil) == !isCutOff)
+        if isCutOff {
+            let report = inspection.report(hasFields: false)
+            #expect(report.cutOffSeal == seal.header.offset && report.trailing == nil)
+            let text = "cut off, from 0x\(String(start, radix: 16)) on"
+            #expect(inspection.text(hasFields: false).contains(text))
+        }
+        // Bytes that aren't a seal are as before.
+        try file.resize(to: Int(received.places.end))
+        try file.write([1, 2, 3], at: Int(received.places.end))
+        let other = try ImageInspection(of: path)
+        #expect(other.cutOffSeal == nil && other.trailingByteCount == 3)
+        let output = fixture.directory.file("converted")
+        try ImageConverter(input: path, output: output, format: .sequential).convert()
+    }
+
+    @Test(arguments: StreamLayout.allCases)
+    func `nothing is taken out of an image that isn't what was sealed`(
+        _ layout: StreamLayout
+    ) throws {
+        let (path, _, _) = try sealed(layout, .crc32c)
+        let output = fixture.directory.file("output")
+        let page = try place(path, 0, 40)
+        var extractor = try ImageExtractor(GuestImage(opening: path))
+        #expect(try extractor.page(.address(40 * 4096)) == fixture.guest.page(0, 40))
+        func expectRefusal(_ body: () throws -> Void) {
+            let error = #expect(throws: ImageError.self) { try body() }
+            #expect(error?.description.contains("page 0x28000 of block 'pc.ram'") == true)
+            #expect(error?.hint?.contains("--no-check") == true)
+            #expect(throws: (any Error).self) { try contents(of: output) }
+        }
+        try ChangedFile(path).changing(page + 7, by: 1) {
+            expectRefusal { try extractor.writeRaw(to: output) }
+            expectRefusal { try extractor.writeELF(to: output) }
+            expectRefusal { try extractor.writeBlock("pc.ram", to: output) }
+            expectRefusal { _ = try extractor.page(.address(0)) }
+            expectRefusal { _ = try extractor.section("timer") }
+            expectRefusal { _ = try extractor.description() }
+            extractor.checksSeal = false
+            #expect(try extractor.page(.address(40 * 4096)) != fixture.guest.page(0, 40))
+            try extractor.writeRaw(to: output)
+        }
     }
 
     @Test func `many bad pages are told in ranges, and the rest counted`() throws {

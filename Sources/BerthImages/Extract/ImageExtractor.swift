@@ -8,7 +8,9 @@ import BerthTransport
 public struct ImageExtractor {
     /// What the image doesn't say about where memory lies.
     public var options = LayoutOptions()
-    /// Called now and then while memory is written.
+    /// Whether a sealed image is compared with its seal first.
+    public var checksSeal = true
+    /// Called now and then while memory is checked or written.
     public var progress: ((StreamProgress) -> Void)?
 
     private let image: GuestImage
@@ -40,7 +42,7 @@ public struct ImageExtractor {
     /// - Throws: `ImageError` if the image can't be read, or has none.
     @available(*, noasync)
     public func description() throws(ImageError) -> [UInt8] {
-        let state = try image.read(PageCensus()).received.deviceState
+        let state = try checkedState()
         guard let description = state.description, !description.isEmpty else {
             throw missing(
                 "description of its devices",
@@ -56,7 +58,7 @@ public struct ImageExtractor {
     /// - Throws: `ImageError` if the image can't be read, or no section or several are meant.
     @available(*, noasync)
     public func section(_ wanted: String) throws(ImageError) -> [UInt8] {
-        let state = try image.read(PageCensus()).received.deviceState
+        let state = try checkedState()
         return try SectionChoice(wanted, in: state).bytes
     }
 
@@ -66,7 +68,7 @@ public struct ImageExtractor {
     /// - Throws: `ImageError` if the image can't be read, or has no such page.
     @available(*, noasync)
     public func page(_ place: PagePlace) throws(ImageError) -> [UInt8] {
-        let pages = try image.pages()
+        let pages = try checkedPages()
         let (block, offset) = try find(place, in: pages.received)
         return try pages.page(block: block, offset: offset / 4096 * 4096)
     }
@@ -108,6 +110,16 @@ public struct ImageExtractor {
         return index
     }
 
+    private func checkedPages() throws(ImageError) -> ImagePages {
+        _ = try image.checkSeal(checksSeal, progress)
+        return try image.pages()
+    }
+
+    private func checkedState() throws(ImageError) -> DeviceState {
+        _ = try image.checkSeal(checksSeal, progress)
+        return try image.read(PageCensus()).received.deviceState
+    }
+
     private func missing(_ what: String, hint: String) -> ImageError {
         ImageError("'\(image.path)' has no \(what)", hint: hint)
     }
@@ -134,7 +146,7 @@ extension ImageExtractor {
     @available(*, noasync)
     @discardableResult
     public func writeRaw(to path: String) throws(ImageError) -> MemoryReport {
-        let pages = try image.pages()
+        let pages = try checkedPages()
         let layout = try PhysicalLayout(of: pages.received, options: options)
         try write(
             pages,
@@ -158,7 +170,7 @@ extension ImageExtractor {
     @available(*, noasync)
     @discardableResult
     public func writeELF(to path: String) throws(ImageError) -> MemoryReport {
-        let pages = try image.pages()
+        let pages = try checkedPages()
         let layout = try PhysicalLayout(of: pages.received, options: options)
         let (processors, problem) = X86Registers.all(in: pages.received.deviceState)
         let core = ELFCore(layout, processors: processors)
@@ -188,7 +200,7 @@ extension ImageExtractor {
     /// - Throws: `ImageError`; nothing is left under the file's name.
     @available(*, noasync)
     public func writeBlock(_ name: String, to path: String) throws(ImageError) {
-        let pages = try image.pages()
+        let pages = try checkedPages()
         let index = try block(name, in: pages.blocks)
         let byteCount = pages.blocks[index].byteCount
         try write(

@@ -1,4 +1,5 @@
 import BerthStream
+import BerthSystem
 import BerthTransport
 import BerthWire
 
@@ -21,7 +22,12 @@ extension GuestImage {
         do {
             seal = try Seal.find(in: try openFile())
         } catch let error as StreamError {
-            throw ImageError(error, during: "checking '\(path)'")
+            throw ImageError(
+                "checking '\(path)': \(error)",
+                hint: "the image itself may be whole: --no-check takes it as it is",
+                offset: error.offset,
+                cause: error
+            )
         } catch let error as ImageError {
             throw error
         } catch {
@@ -36,6 +42,32 @@ extension GuestImage {
             "'\(path)' isn't what was sealed: \(fault.what)",
             hint: "'berth verify' lists all faults; --no-check takes the image as it is",
             offset: fault.offset
+        )
+    }
+
+    /// Where a seal begins that has no end mark: writing it was interrupted, or its end is lost.
+    ///
+    /// - Parameter end: where the stream ends.
+    /// - Returns: nil if there is none. Who has found a seal by its end mark needn't ask.
+    @available(*, noasync)
+    func cutOffSeal(behind end: UInt64) throws(ImageError) -> UInt64? {
+        let file = try openFile()
+        // On a device anything may lie behind the stream.
+        guard compression == nil, file.objectKind == .regularFile else { return nil }
+        let place = SealHeader.offset(forStreamEnd: end)
+        let magic = Array("BERTHSEA".utf8)
+        return try file.readBytes(at: place, byteCount: magic.count) == magic ? place : nil
+    }
+
+    /// Throws if a seal that was cut off lies behind the stream: what is made of the image would
+    /// look as if there had never been one.
+    @available(*, noasync)
+    func requireNoCutOffSeal(behind end: UInt64) throws(ImageError) {
+        guard let offset = try cutOffSeal(behind: end) else { return }
+        throw ImageError(
+            "the seal of '\(path)' is cut off, so that its content can't be checked",
+            hint: "--no-check takes the image as it is",
+            offset: offset
         )
     }
 }

@@ -76,10 +76,9 @@ public struct ImageSealer {
             // Without an end mark only the stream itself tells where it ends.
             let reading = try image.read(PageCensus())
             end = reading.received.places.end
-            guard image.compression == nil, reading.trailing != nil,
-                try file.readBytes(at: SealHeader.offset(forStreamEnd: end), byteCount: 8)
-                    .elementsEqual("BERTHSEA".utf8)
-            else { throw ImageError("'\(path)' isn't sealed") }
+            guard try image.cutOffSeal(behind: end) != nil else {
+                throw ImageError("'\(path)' isn't sealed")
+            }
         }
         do throws(TransportError) {
             try file.resize(to: end)

@@ -137,10 +137,7 @@ public struct ImageVerifier {
         _ report: inout VerificationReport
     ) throws(ImageError) {
         guard let trailing = reading.trailing else { return }
-        let place = SealHeader.offset(forStreamEnd: trailing.lowerBound)
-        if image.compression == nil,
-            try image.openFile().readBytes(at: place, byteCount: 8).elementsEqual("BERTHSEA".utf8)
-        {
+        if let place = try image.cutOffSeal(behind: trailing.lowerBound) {
             guard !report.hasBadSeal else { return }
             report.add(
                 at: place,

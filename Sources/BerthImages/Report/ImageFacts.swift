@@ -73,6 +73,7 @@ struct ImageFacts {
         if let seal = report.seal {
             add("seal", "\(seal.algorithm), \(place(seal.offset, seal.offset + seal.size))")
         }
+        add("seal", report.cutOffSeal.map { "cut off, from \(hexadecimal($0)) on" })
         add("trailing", report.trailing.map { "\(sizeText($0)) behind the stream" })
         return rows
     }

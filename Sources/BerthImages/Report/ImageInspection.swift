@@ -18,6 +18,8 @@ public final class ImageInspection {
     public private(set) var reading: ImageReading?
     /// The digests behind the stream.
     public private(set) var seal: Seal?
+    /// Where digests begin whose end is missing; nil if there are none.
+    public private(set) var cutOffSeal: UInt64?
     /// Why the image could not be read to its end.
     public private(set) var problem: ImageError?
     /// The device sections with their fields.
@@ -40,19 +42,23 @@ public final class ImageInspection {
             let isKnown = image.content != .unknown && image.content != .empty
             problem = isKnown ? error : ImageError(error.description, offset: error.offset)
         }
-        guard image.compression == nil, reading != nil else {
+        guard image.compression == nil, let reading else {
             return
         }
         do throws(StreamError) {
             seal = try Seal.find(in: try image.openFileForSeal())
         } catch {
             problem = ImageError(error, during: "reading '\(path)'")
+            return
+        }
+        if seal == nil {
+            cutOffSeal = try image.cutOffSeal(behind: reading.received.places.end)
         }
     }
 
     /// Bytes behind the stream that neither a seal nor anything else accounts for.
     public var trailingByteCount: UInt64 {
-        guard let reading, let trailing = reading.trailing else {
+        guard let reading, let trailing = reading.trailing, cutOffSeal == nil else {
             return 0
         }
         let isSealed = seal?.header.streamEnd == reading.received.places.end

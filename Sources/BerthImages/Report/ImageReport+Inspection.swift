@@ -40,6 +40,7 @@ extension ImageInspection {
                     size: UInt64($0.place.count)
                 )
             },
+            cutOffSeal: cutOffSeal,
             trailing: trailing == 0 ? nil : trailing,
             problem: problem.map {
                 ImageProblem(message: $0.description, hint: $0.hint, offset: $0.offset)

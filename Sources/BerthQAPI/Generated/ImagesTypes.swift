@@ -673,6 +673,10 @@ public struct ImageReport: QAPIObject {
     ///
     /// QAPI: `seal`.
     public var seal: ImageSeal?
+    /// Where digests begin whose end is missing.
+    ///
+    /// QAPI: `cut-off-seal`, in bytes.
+    public var cutOffSeal: UInt64?
     /// Bytes behind the stream that nothing accounts for.
     ///
     /// QAPI: `trailing`, in bytes.
@@ -703,6 +707,7 @@ public struct ImageReport: QAPIObject {
         blocks: [ImageBlock],
         devices: [ImageDevice]? = nil,
         seal: ImageSeal? = nil,
+        cutOffSeal: UInt64? = nil,
         trailing: UInt64? = nil,
         problem: ImageProblem? = nil
     ) {
@@ -725,6 +730,7 @@ public struct ImageReport: QAPIObject {
         self.blocks = blocks
         self.devices = devices
         self.seal = seal
+        self.cutOffSeal = cutOffSeal
         self.trailing = trailing
         self.problem = problem
     }
@@ -750,6 +756,7 @@ public struct ImageReport: QAPIObject {
         blocks = try reader.required("blocks")
         devices = try reader.optional("devices")
         seal = try reader.optional("seal")
+        cutOffSeal = try reader.optional("cut-off-seal")
         trailing = try reader.optional("trailing")
         problem = try reader.optional("problem")
     }
@@ -775,6 +782,7 @@ public struct ImageReport: QAPIObject {
         object["blocks"] = blocks.toJSON()
         if let devices { object["devices"] = devices.toJSON() }
         if let seal { object["seal"] = seal.toJSON() }
+        if let cutOffSeal { object["cut-off-seal"] = cutOffSeal.toJSON() }
         if let trailing { object["trailing"] = trailing.toJSON() }
         if let problem { object["problem"] = problem.toJSON() }
     }
