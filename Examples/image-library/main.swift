@@ -39,6 +39,8 @@ func run(_ arguments: [String]) throws(ImageError) {
     if arguments.count == 4 {
         writer = try ImageWriter(
             creating: arguments[3],
+            // Or the copy could take the place of the guest that it is made from.
+            from: [image.path],
             as: .mappedRAM,
             configuration: pages.received.configuration,
             blocks: pages.blocks,

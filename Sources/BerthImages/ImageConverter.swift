@@ -17,6 +17,8 @@ public struct ImageConverter {
     public var format: ImageFormat
     /// The domain's XML, in the place of what the input has.
     public var xml: [UInt8]?
+    /// The file with `xml`, which the output can't take the place of; nil if it is from no file.
+    public var xmlPath: String?
     /// Whether a guest restored by libvirt is to run; nil leaves it as it was.
     public var runsAfterRestore: Bool?
     /// Whether the output is sealed.
@@ -38,62 +40,74 @@ public struct ImageConverter {
     /// - Throws: `ImageError`; there is nothing then under the new image's name that wasn't before.
     @available(*, noasync)
     public func convert() throws(ImageError) {
-        try checkNames()
+        // Before anything is read; the output itself asks again.
+        try ImageFile.requireOther(output, than: inputs)
         if case .with(let algorithm) = integrity { try format.requireSealable(algorithm) }
         guard input != "-" else {
-            return try convert(RelaySource(StandardStreams.input()), of: nil, sealed: nil)
+            let source = RelaySource(try StandardStreams.input())
+            try source.requireBareStream()
+            return try convert(source, of: nil, sealed: nil)
         }
         let image = try GuestImage(opening: input)
         let stream = try image.openStream()
         let algorithm = try image.checkSeal(checksSeal, progress)
-        try convert(RelaySource(stream), of: image.libvirt, sealed: algorithm)
+        try convert(RelaySource(stream), of: image, sealed: algorithm)
     }
 
     private func convert(
         _ source: RelaySource,
-        of libvirt: LibvirtSave?,
+        of image: GuestImage?,
         sealed: IntegrityAlgorithm?
     ) throws(ImageError) {
+        let definition = try xml.map { xml throws(ImageError) in
+            try DomainXML.definition(in: xml)
+        }
+        let target: ImageTarget?
+        let channel: Channel
         if output == "-" {
             try format.requireStandardOutput()
-            return try relay(source, to: StandardStreams.output(), commit: nil, nil)
+            (target, channel) = (nil, try StandardStreams.output())
+        } else {
+            let file = try ImageTarget(
+                creating: output,
+                from: inputs,
+                as: format,
+                domain: domain(image?.libvirt),
+                wasRunning: runsAfterRestore ?? image?.libvirt?.header.wasRunning
+            )
+            (target, channel) = (file, file.stream)
         }
-        let target = try ImageTarget(
-            creating: output,
-            as: format,
-            domain: domain(libvirt),
-            wasRunning: runsAfterRestore ?? libvirt?.header.wasRunning
-        )
-        defer { target.discard() }
-        let algorithm: IntegrityAlgorithm? =
-            switch integrity {
-            case .none: nil
-            case .with(let algorithm): algorithm
-            case .asInput: target.stream.objectKind == .regularFile ? sealed : nil
-            }
-        try relay(source, to: target.stream, commit: target, algorithm)
-    }
-
-    private func relay(
-        _ source: RelaySource,
-        to target: Channel,
-        commit image: ImageTarget?,
-        _ integrity: IntegrityAlgorithm?
-    ) throws(ImageError) {
+        defer { target?.discard() }
         let relay = StreamRelay(
             from: source,
-            to: target,
+            to: channel,
             as: format.layout,
-            integrity: integrity,
-            behind: try image?.writeBehind()
+            integrity: algorithm(sealed, target),
+            behind: try target?.writeBehind()
         )
         relay.progress = progress
+        relay.definition = definition
         try relay.run { received throws(ImageError) in
-            // What decompresses has checked all it checks only at its end.
-            if source.channel.isCommand { try source.input.readToEnd() }
-            try image?.commit(
+            try source.finish()
+            if checksSeal, sealed == nil {
+                try image?.requireNoCutOffSeal(behind: received.places.end)
+            }
+            try target?.commit(
                 leavesGuestRunning: received.deviceState.leavesGuestRunning
             )
+        }
+    }
+
+    /// How the output's pages are summed up.
+    private func algorithm(
+        _ sealed: IntegrityAlgorithm?,
+        _ target: ImageTarget?
+    ) -> IntegrityAlgorithm? {
+        guard let target else { return nil }
+        return switch integrity {
+        case .none: nil
+        case .with(let algorithm): algorithm
+        case .asInput: target.stream.objectKind == .regularFile ? sealed : nil
         }
     }
 
@@ -104,17 +118,7 @@ public struct ImageConverter {
         return LibvirtDomain(xml: libvirt.xml, cookie: cookie)
     }
 
-    /// An image is never converted in place: what isn't complete yet would take the place of what is.
-    private func checkNames() throws(ImageError) {
-        guard input != "-", output != "-", let from = try? FileStatus(path: input),
-            let to = try? FileStatus(path: output),
-            from.device == to.device, from.inode == to.inode
-        else { return }
-        throw ImageError(
-            "cannot convert '\(input)' to '\(output)', which is the same file",
-            hint: "give the new image another name"
-        )
-    }
+    private var inputs: [String] { [input] + (xmlPath.map { [$0] } ?? []) }
 }
 
 /// Whether an image that is written is sealed.

@@ -15,9 +15,13 @@ public final class ImageFile {
 
     /// Creates the file.
     ///
-    /// - Parameter path: the image's name; its folder must be writable.
+    /// - Parameters:
+    ///   - path: the image's name; its folder must be writable.
+    ///   - inputs: files that it is made from, which it can't take the place of; `-` is standard
+    ///     input.
     /// - Throws: `ImageError` that names the path and the reason.
-    public init(creating path: String) throws(ImageError) {
+    public init(creating path: String, from inputs: [String]) throws(ImageError) {
+        try Self.requireOther(path, than: inputs)
         self.path = path
         let existing = try? FileStatus(path: path)
         let isReplaceable = existing == nil || existing?.kind == .regularFile
@@ -38,6 +42,26 @@ public final class ImageFile {
             throw ImageError(
                 "\(error)",
                 hint: "check the name, the folder's rights and its free space"
+            )
+        }
+    }
+
+    /// Throws if an output's name is that of something it is made from, also by way of a link.
+    ///
+    /// What isn't complete yet would take the place of what is, or a page about a guest that of the
+    /// guest.
+    static func requireOther(_ path: String, than inputs: [String]) throws(ImageError) {
+        guard path != "-", let output = try? FileStatus(path: path) else { return }
+        for input in inputs {
+            let status =
+                input == "-" ? try? FileStatus(of: STDIN_FILENO) : try? FileStatus(path: input)
+            guard let status, status.isSeekable, status.device == output.device,
+                status.inode == output.inode
+            else { continue }
+            let name = input == "-" ? "standard input" : "'\(input)'"
+            throw ImageError(
+                "cannot write '\(path)': it is the same file as \(name), which is read",
+                hint: "give the output another name"
             )
         }
     }

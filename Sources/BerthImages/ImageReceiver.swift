@@ -10,6 +10,8 @@ public struct ImageReceiver {
     public var format: ImageFormat
     /// The domain, for libvirt's formats.
     public var domain: LibvirtDomain?
+    /// Files that the image is made from, which it can't take the place of: the XML's.
+    public var inputs: [String] = []
     /// How pages are summed up for a seal behind the image; nil for none.
     public var integrity: IntegrityAlgorithm?
     /// Called now and then with the progress.
@@ -30,7 +32,9 @@ public struct ImageReceiver {
         guard let uri else {
             // Standard output is the image's, or the source's.
             let answers = path == "-" ? nil : StandardStreams.answers()
-            return try receive(from: StandardStreams.input(), answers: answers)
+            let source = RelaySource(try StandardStreams.input())
+            try source.requireBareStream()
+            return try receive(from: source, answers: answers)
         }
         let transport: IncomingTransport
         do throws(TransportError) {
@@ -62,19 +66,30 @@ public struct ImageReceiver {
             return
         }
         try format.requireSealable(integrity)
-        let image = try ImageTarget(creating: path, as: format, domain: domain, wasRunning: nil)
+        let definition = try domain.map { domain throws(ImageError) in
+            try DomainXML.definition(in: domain.xml)
+        }
+        let image = try ImageTarget(
+            creating: path,
+            from: inputs,
+            as: format,
+            domain: domain,
+            wasRunning: nil
+        )
         defer { image.discard() }
-        try relay(source, answers, to: image.stream, commit: image)
+        try relay(source, answers, to: image.stream, commit: image, definition)
     }
 
     private func relay(
         _ source: RelaySource,
         _ answers: Channel?,
         to target: Channel,
-        commit image: ImageTarget?
+        commit image: ImageTarget?,
+        _ definition: DomainDefinition? = nil
     ) throws(ImageError) {
         let relay = StreamRelay(from: source, to: target, as: format.layout, integrity: integrity)
         relay.answers = answers
+        relay.definition = definition
         relay.progress = progress
         try relay.run { received throws(ImageError) in
             try image?.commit(

@@ -10,6 +10,7 @@ public import BerthWire
 ///
 ///     let writer = try ImageWriter(
 ///         creating: "copy.img",
+///         from: ["vm.img"],
 ///         as: .mappedRAM,
 ///         configuration: pages.received.configuration,
 ///         blocks: pages.blocks,
@@ -30,6 +31,7 @@ public final class ImageWriter {
     ///
     /// - Parameters:
     ///   - path: the image's name.
+    ///   - inputs: names of files that pages come from, which the image can't take the place of.
     ///   - format: its form.
     ///   - configuration: machine name, UUID and capabilities; the layout's own capability is put
     ///     right here.
@@ -42,6 +44,7 @@ public final class ImageWriter {
     @available(*, noasync)
     public init(
         creating path: String,
+        from inputs: [String] = [],
         as format: ImageFormat,
         configuration: ConfigurationSection,
         blocks: [StreamBlock],
@@ -57,7 +60,13 @@ public final class ImageWriter {
         configuration.capabilities.removeAll { $0 == "mapped-ram" }
         self.configuration = configuration
         ramSectionID = deviceState.unusedSectionID(preferred: 1)
-        target = try ImageTarget(creating: path, as: format, domain: domain, wasRunning: nil)
+        target = try ImageTarget(
+            creating: path,
+            from: inputs,
+            as: format,
+            domain: domain,
+            wasRunning: nil
+        )
         let output = StreamOutput(
             target.stream,
             position: target.stream.position ?? 0,

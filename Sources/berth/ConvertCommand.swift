@@ -56,6 +56,7 @@ struct ConvertCommand: ParsableCommand {
         do throws(ImageError) {
             if let xml {
                 converter.xml = try DomainXML.read(xml)
+                converter.xmlPath = xml
             }
             try converter.convert()
             line.end()

@@ -61,7 +61,11 @@ struct DiffCommand: ParsableCommand {
         )
         line.end()
         if let html {
-            try ImageFile.write(Array(difference.page.document.utf8), to: html)
+            try ImageFile.write(
+                Array(difference.page.document.utf8),
+                to: html,
+                from: [first, second]
+            )
         }
         if json {
             print(difference.json(listsPages: pages))

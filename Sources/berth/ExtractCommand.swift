@@ -107,16 +107,24 @@ struct ExtractCommand: ParsableCommand {
         } else if let output, let block {
             try extractor.writeBlock(block, to: output)
             line.end()
-        } else if let page {
-            try SmallOutput.write(extractor.page(page), to: output, isText: false)
-        } else if let section {
-            try SmallOutput.write(extractor.section(section), to: output, isText: false)
         } else {
-            let text =
-                try xml
-                ? extractor.xml() : cookie ? extractor.cookie() : extractor.description()
-            try SmallOutput.write(text, to: output, isText: true)
+            let part = try part(of: extractor)
+            line.end()
+            try SmallOutput.write(
+                part,
+                to: output,
+                from: image,
+                isText: page == nil && section == nil
+            )
         }
+    }
+
+    /// A part that isn't large.
+    private func part(of extractor: ImageExtractor) throws(ImageError) -> [UInt8] {
+        if let page { return try extractor.page(page) }
+        if let section { return try extractor.section(section) }
+        if xml { return try extractor.xml() }
+        return try cookie ? extractor.cookie() : extractor.description()
     }
 
     private func show(_ report: ImageExtractor.MemoryReport) {

@@ -40,7 +40,11 @@ struct InspectCommand: ParsableCommand {
         do throws(ImageError) {
             let inspection = try ImageInspection(of: image)
             if let html {
-                try ImageFile.write(Array(inspection.page.document.utf8), to: html)
+                try ImageFile.write(
+                    Array(inspection.page.document.utf8),
+                    to: html,
+                    from: [image]
+                )
             }
             if json {
                 print(inspection.json(hasFields: devices))

@@ -48,6 +48,7 @@ struct ReceiveCommand: ParsableCommand {
         do throws(ImageError) {
             if let xml {
                 receiver.domain = LibvirtDomain(xml: try DomainXML.read(xml))
+                receiver.inputs = [xml]
             }
             try receiver.receive(from: listen)
             line.end()

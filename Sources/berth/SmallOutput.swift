@@ -8,10 +8,16 @@ enum SmallOutput {
     ///
     /// - Parameters:
     ///   - path: the file, under its name only when it is whole; nil or `-` is standard output.
+    ///   - input: the file that they are from.
     ///   - isText: whether a terminal may show it.
-    static func write(_ bytes: [UInt8], to path: String?, isText: Bool) throws(ImageError) {
+    static func write(
+        _ bytes: [UInt8],
+        to path: String?,
+        from input: String,
+        isText: Bool
+    ) throws(ImageError) {
         if let path, path != "-" {
-            return try ImageFile.write(bytes, to: path)
+            return try ImageFile.write(bytes, to: path, from: [input])
         }
         let isTerminal = isatty(STDOUT_FILENO) != 0
         guard isText || !isTerminal else {

@@ -19,12 +19,14 @@ final class ImageTarget {
     /// Creates the file and writes what comes before the stream.
     ///
     /// - Parameters:
+    ///   - inputs: files that the image is made from; see `ImageFile`.
     ///   - domain: the domain's XML and libvirt's cookie, for libvirt's formats.
     ///   - wasRunning: for libvirt's formats; nil leaves it to the stream's run state.
     /// - Throws: `ImageError` if something is missing, or the file can't be written as it must be.
     @available(*, noasync)
     init(
         creating path: String,
+        from inputs: [String],
         as format: ImageFormat,
         domain: LibvirtDomain?,
         wasRunning: Bool?
@@ -32,7 +34,7 @@ final class ImageTarget {
         self.path = path
         self.wasRunning = wasRunning
         libvirt = try Self.libvirt(format, domain)
-        let file = try ImageFile(creating: path)
+        let file = try ImageFile(creating: path, from: inputs)
         self.file = file
         do throws(ImageError) {
             // Said before anything is read: a whole migration would be lost for it.

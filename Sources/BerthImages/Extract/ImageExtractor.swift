@@ -219,7 +219,7 @@ extension ImageExtractor {
         to path: String,
         byteCount: UInt64
     ) throws(ImageError) {
-        let file = try ImageFile(creating: path)
+        let file = try ImageFile(creating: path, from: [image.path])
         defer { file.discard() }
         guard file.channel.objectKind == .regularFile else {
             throw ImageError(
