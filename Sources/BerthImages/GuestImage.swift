@@ -138,7 +138,8 @@ public final class GuestImage {
         }
     }
 
-    private var notAnImage: ImageError {
+    /// What the file is instead of an image.
+    var notAnImage: ImageError {
         let what =
             switch payload {
             case .empty: content == .libvirt ? "ends where its stream should begin" : "is empty"

@@ -45,6 +45,15 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "Take a sealed input as it is, without comparing it with its seal.")
     var noCheck = false
 
+    func validate() throws {
+        guard format.libvirt == nil else { return }
+        let given = (xml == nil ? [] : ["--xml"]) + (state.map { ["--\($0.rawValue)"] } ?? [])
+        guard let option = given.first else { return }
+        throw ValidationError(
+            "\(option) is for libvirt's formats: an image as \(format.rawValue) can't say it"
+        )
+    }
+
     func run() {
         Interruption.cleaningUp { UnfinishedImages.removeAll() }
         var converter = ImageConverter(input: input, output: output, format: format)

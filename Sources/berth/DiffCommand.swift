@@ -33,7 +33,7 @@ struct DiffCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Write a page for a browser, with a map of RAM, and print nothing else.",
+            "Write a page for a browser, with a map of RAM, in the text's place.",
             valueName: "file"
         )
     )

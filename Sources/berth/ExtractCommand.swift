@@ -66,12 +66,23 @@ struct ExtractCommand: ParsableCommand {
     @Option(help: "A further block and its physical address: NAME=ADDRESS; any number of times.")
     var place: [String] = []
 
+    @Flag(help: "Take a sealed image as it is, without comparing it with its seal.")
+    var noCheck = false
+
     func validate() throws {
-        let parts = [raw, elf, block != nil, page != nil, section != nil, xml, cookie]
-        guard (parts + [deviceDescription]).filter({ $0 }).count == 1 else {
+        let parts = [
+            ("--raw", raw), ("--elf", elf), ("--block", block != nil), ("--page", page != nil),
+            ("--section", section != nil), ("--xml", xml), ("--cookie", cookie),
+            ("--description", deviceDescription),
+        ]
+        let given = parts.filter(\.1).map(\.0)
+        guard given.count == 1 else {
             throw ValidationError(
-                "say what to extract: one of --raw, --elf, --block, --page, --section, --xml, "
-                    + "--cookie and --description"
+                given.isEmpty
+                    ? "say what to extract: one of "
+                        + parts.map(\.0).dropLast().joined(separator: ", ")
+                        + " and --description"
+                    : "only one of \(given.joined(separator: " and ")) can be given"
             )
         }
         guard output ?? "-" != "-" || !(raw || elf || block != nil) else {
@@ -86,6 +97,7 @@ struct ExtractCommand: ParsableCommand {
         do {
             var extractor = try ImageExtractor(GuestImage(opening: image))
             extractor.options = try layoutOptions()
+            extractor.checksSeal = !noCheck
             extractor.progress = { line.show($0) }
             try extract(with: extractor, line)
         } catch let error as ImageError {

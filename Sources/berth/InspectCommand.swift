@@ -29,7 +29,7 @@ struct InspectCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Write a page for a browser, with a map of RAM and all fields, and print nothing else.",
+            "Write a page for a browser, with a map of RAM and all fields, in the text's place.",
             valueName: "file"
         )
     )

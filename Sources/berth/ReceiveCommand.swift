@@ -37,6 +37,14 @@ struct ReceiveCommand: ParsableCommand {
     @Argument(help: "The image to write; - is standard output, for sequential images.")
     var image: String
 
+    func validate() throws {
+        guard xml == nil || format.libvirt != nil else {
+            throw ValidationError(
+                "--xml is for libvirt's formats: an image as \(format.rawValue) can't say it"
+            )
+        }
+    }
+
     func run() {
         Interruption.cleaningUp { UnfinishedImages.removeAll() }
         var receiver = ImageReceiver(path: image, format: format)

@@ -102,10 +102,7 @@ public struct ImageExtractor {
 
     private func block(_ name: String, in blocks: [StreamBlock]) throws(ImageError) -> Int {
         guard let index = MainMemory.index(of: name, in: blocks) else {
-            throw ImageError(
-                "there is no block '\(name)'",
-                hint: "there are \(MainMemory.list(blocks))"
-            )
+            throw MainMemory.noBlock(name, in: blocks)
         }
         return index
     }

@@ -53,7 +53,15 @@ enum MainMemory {
             ?? blocks.firstIndex { plain($0.name) == plain(name) }
     }
 
-    /// Names and sizes of blocks, for messages.
+    /// What to say of a block that isn't there.
+    static func noBlock(_ name: String, in blocks: [StreamBlock]) -> ImageError {
+        ImageError(
+            "there is no block '\(name)'",
+            hint: "there \(blocks.count == 1 ? "is only" : "are") \(list(blocks))"
+        )
+    }
+
+    /// Names of blocks, for messages.
     static func list(_ blocks: [StreamBlock]) -> String {
         blocks.isEmpty
             ? "(none)" : blocks.map { "'\($0.name)'" }.joined(separator: ", ")
@@ -66,7 +74,7 @@ enum MainMemory {
         var found: [Int] = []
         for name in names {
             guard let index = index(of: name, in: blocks) else {
-                throw ImageError("there is no block '\(name)'", hint: "there are \(list(blocks))")
+                throw noBlock(name, in: blocks)
             }
             guard !found.contains(index) else {
                 throw ImageError("the block '\(name)' is named twice")

@@ -90,6 +90,7 @@ public struct ImageSealer {
 
     private func sealableImage() throws(ImageError) -> GuestImage {
         let image = try GuestImage(opening: path)
+        guard image.hasStream else { throw image.notAnImage }
         if let compression = image.compression {
             throw ImageError(
                 "'\(path)' can't be sealed: it is compressed",
@@ -115,7 +116,8 @@ public struct ImageSealer {
         let more = report.faults.count > 1 ? " (and \(report.faults.count - 1) more)" : ""
         throw ImageError(
             "'\(path)' isn't whole, and a seal would say that it is: \(fault.what)\(more)",
-            hint: "'berth verify' lists what is wrong; --force seals what can be read",
+            hint: "'berth verify' lists what is wrong"
+                + (report.received == nil ? "" : "; --force seals what can be read"),
             offset: fault.offset
         )
     }
