@@ -104,7 +104,8 @@ extension Interop {
             }
             let expected = expected(saved[0].memory, saved[1].memory)
             #expect(found == expected)
-            #expect(expected["changed"]?.count ?? 0 > 3000)
+            // How many depends on how fast the guest is.
+            #expect(expected["changed"]?.isEmpty == false)
             #expect(expected["only-second"] == [0x1100, 0x1101, 0x1FFF])
             #expect(ram["changed"] as? Int == expected["changed"]?.count)
             #expect(ram["only-second"] as? Int == 3)
